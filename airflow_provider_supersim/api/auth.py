@@ -1,0 +1,104 @@
+"""How each vendor wants to know who calls: HTTP Basic at Twilio, an OAuth2 token at KORE."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+
+import anyio
+import httpx
+from typing_extensions import override
+
+from airflow_provider_supersim.api import protocol
+
+Send = Callable[[httpx.Request], Awaitable[httpx.Response]]
+
+
+class Auth(ABC):
+    """The ``Authorization`` header of one account. Its secrets are in no ``repr`` and no error."""
+
+    @abstractmethod
+    async def header(self, send: Send) -> str:
+        """Return the header's value; ``send`` carries a token request where one is needed."""
+
+    @abstractmethod
+    def renew(self, refused: str) -> bool:
+        """Take note that the API refused this header; return whether another one may be had."""
+
+    @abstractmethod
+    def redact(self, text: str) -> str:
+        """Return the text without the secrets, which a proxy's error page may echo."""
+
+
+class BasicAuth(Auth):
+    """Twilio: Account SID and Auth Token, or API Key SID and secret."""
+
+    def __init__(self, login: str, password: str) -> None:
+        self._password = password
+        self._header = protocol.basic_header(login, password)
+
+    @override
+    async def header(self, send: Send) -> str:
+        return self._header
+
+    @override
+    def renew(self, refused: str) -> bool:
+        return False
+
+    @override
+    def redact(self, text: str) -> str:
+        return _without(text, self._password, self._header.removeprefix("Basic "))
+
+
+class ClientCredentialsAuth(Auth):
+    """KORE: OAuth2 client credentials. One token for all requests, renewed a little before it ends.
+
+    However many requests find it missing or refused at the same time, one of them fetches the next.
+    """
+
+    def __init__(self, token_url: str, client_id: str, client_secret: str, *, timeout: float) -> None:
+        self._token_url = token_url
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._timeout = timeout
+        self._header = ""
+        self._renew_at = 0.0
+        self._one_at_a_time = anyio.Lock()
+
+    @override
+    async def header(self, send: Send) -> str:
+        if not self._fresh():
+            async with self._one_at_a_time:
+                if not self._fresh():
+                    await self._fetch(send)
+        return self._header
+
+    @override
+    def renew(self, refused: str) -> bool:
+        if refused == self._header:  # else somebody has renewed it since
+            self._header = ""
+        return True
+
+    @override
+    def redact(self, text: str) -> str:
+        return _without(text, self._client_secret, self._header.removeprefix("Bearer "))
+
+    def _fresh(self) -> bool:
+        return bool(self._header) and time.monotonic() < self._renew_at
+
+    async def _fetch(self, send: Send) -> None:
+        asked_at = time.monotonic()
+        response = await send(
+            protocol.token_request(self._token_url, self._client_id, self._client_secret, self._timeout)
+        )
+        token = protocol.read_token(response, self.redact)
+        # A tenth of its life early, a minute at the most: no request should meet its end under way.
+        self._renew_at = asked_at + token.expires_in - min(60.0, token.expires_in / 10)
+        self._header = f"Bearer {token.access_token}"
+
+
+def _without(text: str, *secrets: str) -> str:
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    return text

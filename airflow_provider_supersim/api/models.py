@@ -1,0 +1,249 @@
+"""The API's resources and the one request that sends a command.
+
+Source: the vendor's pages *IP Commands resource*, *Sim resource* and *Fleet resource*. Every field but the enumerations
+may be null there; a field or a value that the vendor adds later must not break reading.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from pendulum import DateTime, instance
+
+MAX_PAYLOAD_BYTES = 1300  # as the device gets it: UTF-8 bytes of text, decoded bytes of binary
+
+
+class _OpenEnum(StrEnum):
+    """An enumeration that takes a value it does not know, and keeps it as it came."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> _OpenEnum | None:
+        if not isinstance(value, str):
+            return None
+        member = str.__new__(cls, value)
+        member._name_ = member._value_ = value
+        return member
+
+
+class Status(_OpenEnum):
+    """How far an IP Command is, as far as the API knows. ``sent`` is no proof that the device got it."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    RECEIVED = "received"
+    FAILED = "failed"
+
+    @property
+    def settled(self) -> bool:
+        """Whether the status is final."""
+        return self in _SUCCEEDED
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the status is final and good."""
+        return _SUCCEEDED.get(self, False)
+
+
+#: The one table of statuses: those that are final, and whether each is a success. Anything else is waited on.
+_SUCCEEDED: Mapping[str, bool] = {Status.SENT: True, Status.RECEIVED: True, Status.FAILED: False}
+
+
+class Direction(_OpenEnum):
+    """Which way an IP Command went."""
+
+    TO_SIM = "to_sim"
+    FROM_SIM = "from_sim"
+
+
+class PayloadType(_OpenEnum):
+    """How ``payload`` is written: as text, or as base64 of bytes."""
+
+    TEXT = "text"
+    BINARY = "binary"
+
+
+class SimStatus(_OpenEnum):
+    """The state of a SIM. Only ``ready`` and ``active`` ones can be sent a command."""
+
+    NEW = "new"
+    READY = "ready"
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    SCHEDULED = "scheduled"
+
+
+class Resource(msgspec.Struct, frozen=True, kw_only=True):
+    """What every resource of the API has."""
+
+    sid: str | None = None
+    account_sid: str | None = None
+    date_created: DateTime | None = None
+    date_updated: DateTime | None = None
+    url: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the resource as JSON types; dates are ISO 8601 strings in UTC."""
+        return dict(msgspec.to_builtins(self, enc_hook=DateTime.isoformat))
+
+
+class IpCommand(Resource, frozen=True, kw_only=True):
+    """One datagram to a device (``to_sim``) or from one (``from_sim``).
+
+    ``device_ip`` is null until the command was sent; ``payload`` is base64 when ``payload_type`` is ``binary``.
+    """
+
+    status: Status
+    direction: Direction
+    sim_sid: str | None = None
+    sim_iccid: str | None = None
+    device_ip: str | None = None
+    device_port: int | None = None
+    payload_type: PayloadType
+    payload: str | None = None
+
+
+class Sim(Resource, frozen=True, kw_only=True):
+    """A Super SIM (``HS…``)."""
+
+    status: SimStatus
+    unique_name: str | None = None
+    iccid: str | None = None
+    fleet_sid: str | None = None
+    links: dict[str, str] | None = None
+
+
+class Fleet(Resource, frozen=True, kw_only=True):
+    """A Fleet (``HF…``): the settings that its SIMs share."""
+
+    unique_name: str | None = None
+    data_enabled: bool | None = None
+    data_limit: int | None = None
+    ip_commands_url: str | None = None
+    ip_commands_method: str | None = None
+    network_access_profile_sid: str | None = None
+
+
+def parse_field(field_type: type, value: Any) -> Any:
+    """Read what msgspec does not know by itself: the API's dates, as timezone-aware pendulum times."""
+    if field_type is DateTime:
+        return instance(datetime.fromisoformat(value))  # pendulum.parse costs ten times as much
+    raise TypeError(f"no reader for {field_type}")
+
+
+class IpCommandRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that has been checked and may leave. Make it with :meth:`build`.
+
+    ``payload`` is as it goes over the wire to the API: text, or base64 for ``binary``.
+    """
+
+    sim: str
+    payload: str
+    device_port: int
+    payload_type: PayloadType = PayloadType.TEXT
+    callback_url: str | None = None
+    callback_method: str | None = None
+
+    @classmethod
+    def build(
+        cls,
+        sim: str,
+        payload: str | bytes | Mapping[str, Any] | list[Any],
+        device_port: int | str,
+        *,
+        payload_type: str | None = None,
+        callback_url: str | None = None,
+        callback_method: str | None = None,
+    ) -> IpCommandRequest:
+        """Check the arguments and put the payload into its wire form.
+
+        :param sim: sid (``HS…``) or unique name of the SIM
+        :param payload: ``str``: UTF-8 text (or base64, with ``payload_type="binary"``); ``bytes``: binary;
+            ``dict`` or ``list``: sent as compact JSON text. At most 1300 bytes as the device gets it.
+        :param device_port: 1 to 65535; digits in a ``str`` are taken, as templates make them
+        :param payload_type: ``text`` or ``binary``; taken from the payload's type where it is not given
+        :param callback_url: http(s) URL that the API calls after it has sent the command
+        :param callback_method: ``GET`` or ``POST``
+        :raises ValueError: with one sentence that names what is wrong
+        """
+        if not isinstance(sim, str) or not sim.strip():
+            raise ValueError(f"sim must be the sid (HS…) or the unique name of a SIM, got {sim!r}")
+        wire, kind = _encode(payload, payload_type)
+        _check_callback(callback_url, callback_method)
+        return cls(
+            sim=sim.strip(),
+            payload=wire,
+            device_port=_port(device_port),
+            payload_type=kind,
+            callback_url=callback_url,
+            callback_method=callback_method.upper() if callback_method else None,
+        )
+
+
+def _port(value: int | str) -> int:
+    digits = value.strip() if isinstance(value, str) else value
+    if isinstance(digits, str) and digits.isascii() and digits.isdigit():
+        digits = int(digits)
+    if isinstance(digits, bool) or not isinstance(digits, int) or not 1 <= digits <= 65535:
+        raise ValueError(f"device_port must be a whole number from 1 to 65535, got {value!r}")
+    return digits
+
+
+def _encode(payload: object, payload_type: str | None) -> tuple[str, PayloadType]:
+    if payload_type not in (None, *PayloadType):
+        raise ValueError(f"payload_type must be 'text' or 'binary', got {payload_type!r}")
+    if isinstance(payload, bytes):
+        if payload_type == PayloadType.TEXT:
+            raise ValueError("payload is bytes, which are sent as 'binary'; give a str for payload_type 'text'")
+        return base64.b64encode(_sized(payload)).decode(), PayloadType.BINARY
+    if isinstance(payload, Mapping | list):
+        if payload_type == PayloadType.BINARY:
+            raise ValueError("payload is a dict or list, which is sent as JSON text; payload_type 'binary' takes bytes")
+        payload = _compact_json(payload)
+    if not isinstance(payload, str):
+        raise ValueError(f"payload must be str, bytes, dict or list, got {type(payload).__name__}")
+    if payload_type == PayloadType.BINARY:
+        try:
+            _sized(base64.b64decode(payload, validate=True))
+        except (binascii.Error, UnicodeError) as error:
+            raise ValueError(f"payload is not valid base64, as payload_type 'binary' wants it: {error}") from None
+        return payload, PayloadType.BINARY
+    try:
+        _sized(payload.encode())
+    except UnicodeEncodeError as error:
+        raise ValueError(f"payload cannot be written as UTF-8: {error.reason} at character {error.start}") from None
+    return payload, PayloadType.TEXT
+
+
+def _compact_json(payload: object) -> str:
+    try:
+        return json.dumps(payload, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"payload cannot be written as JSON: {error}") from None
+
+
+def _sized(data: bytes) -> bytes:
+    if not data:
+        raise ValueError("payload is empty; an IP Command carries at least one byte")
+    if len(data) > MAX_PAYLOAD_BYTES:
+        raise ValueError(f"payload is {len(data)} bytes as the device gets it; at most {MAX_PAYLOAD_BYTES} go into one")
+    return data
+
+
+def _check_callback(url: str | None, method: str | None) -> None:
+    if url is not None:
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise ValueError(f"callback_url is not a URL: {error}") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"callback_url must be an http or https URL with a host, got {url!r}")
+    if method is not None and method.upper() not in ("GET", "POST"):
+        raise ValueError(f"callback_method must be 'GET' or 'POST', got {method!r}")

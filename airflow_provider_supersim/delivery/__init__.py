@@ -1,0 +1,1 @@
+"""Getting commands to devices. Knows the API, not Airflow."""

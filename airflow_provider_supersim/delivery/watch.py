@@ -1,0 +1,267 @@
+"""One poller for every command of an account that anyone in this process waits for.
+
+Each round it reads whichever costs fewer requests: pages of the account's list, or the commands one by one. It believes
+only what it has read: a command that the list does not show is neither settled nor lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import anyio
+import msgspec
+
+from airflow_provider_supersim.api.client import AsyncSuperSimClient
+from airflow_provider_supersim.api.errors import SuperSimError
+from airflow_provider_supersim.api.models import Direction, IpCommand, Status, parse_field
+
+log = logging.getLogger(__name__)
+
+FAILED_ROUNDS = 10  # in a row: only a full good round starts the count anew
+SLOWEST = 4  # times the interval that was asked for, when nothing moves
+JITTER = 0.1
+KNOWN_STATUSES = frozenset(Status)
+GRACE = 30.0  # seconds after a deadline in which a round that hangs may still end
+
+
+class Waited(msgspec.Struct, frozen=True, kw_only=True):
+    """How a wait ended.
+
+    :ivar commands: each command as it was last read
+    :ivar unread: sids that could not be read even once
+    :ivar error: why reading ended before the deadline, in one sentence
+    :ivar retryable: whether waiting again may go better
+    """
+
+    commands: list[IpCommand] = []
+    unread: list[str] = []
+    error: str | None = None
+    retryable: bool = True
+
+    @property
+    def settled(self) -> bool:
+        """Whether every command reached a final status."""
+        return not self.unread and all(command.status.settled for command in self.commands)
+
+    def to_event(self) -> dict[str, Any]:
+        """Return JSON types, for a trigger's event."""
+        return dict(msgspec.to_builtins(self, enc_hook=lambda date: date.isoformat()))
+
+    @classmethod
+    def from_event(cls, event: Any) -> Waited:
+        """Read what :meth:`to_event` made.
+
+        :raises ValueError: for anything else
+        """
+        return msgspec.convert(event, cls, dec_hook=parse_field)
+
+
+class _Ticket:
+    """One waiter: the commands that it still waits for, and those that it has."""
+
+    __slots__ = ("deadline", "done", "interval", "read", "waiting")
+
+    def __init__(self, sids: Iterable[str], interval: float, deadline: float) -> None:
+        self.waiting = set(sids)
+        self.read: dict[str, IpCommand] = {}
+        self.interval = interval
+        self.deadline = deadline
+        self.done: asyncio.Future[Waited] = asyncio.get_running_loop().create_future()
+
+    def state(self, error: SuperSimError | None = None) -> Waited:
+        """Return what is known now."""
+        return Waited(
+            commands=list(self.read.values()),
+            unread=sorted(self.waiting - self.read.keys()),
+            error=str(error) if error else None,
+            retryable=error is None or error.retryable,
+        )
+
+    def end(self, error: SuperSimError | None = None) -> None:
+        """Tell the waiter what is known."""
+        if not self.done.done():
+            self.done.set_result(self.state(error))
+
+    def fail(self, error: Exception) -> None:
+        """Tell the waiter of a failure that is nobody's answer."""
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+class Watcher:
+    """Polls for all waiters of one account on one event loop. Get it with :func:`watcher_of`."""
+
+    def __init__(self, open_client: Callable[[], AsyncSuperSimClient]) -> None:
+        self._open_client = open_client
+        self._tickets: set[_Ticket] = set()
+        self._by_sid: dict[str, list[_Ticket]] = {}
+        self._poller: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._calm_rounds = 0
+        self._failed_rounds = 0
+        self._pages: float | None = None  # that the list took at the last walk; None: not known yet
+        self._logged: set[str] = set()
+
+    async def wait(self, sids: Iterable[str], *, interval: float, timeout: float) -> Waited:
+        """Wait until every command is settled, the time is over, or reading has failed for good.
+
+        :param interval: seconds between two looks, less than which nobody waits
+        :param timeout: seconds from now
+        """
+        ticket = _Ticket(sids, interval, time.monotonic() + timeout)
+        if not ticket.waiting:
+            return Waited()
+        self._add(ticket)
+        try:
+            async with asyncio.timeout(timeout + GRACE):
+                return await ticket.done
+        except TimeoutError:
+            return ticket.state()
+        finally:
+            self._remove(ticket)
+
+    def _add(self, ticket: _Ticket) -> None:
+        self._tickets.add(ticket)
+        for sid in ticket.waiting:
+            self._by_sid.setdefault(sid, []).append(ticket)
+        self._calm_rounds = 0
+        self._wake.set()
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll())
+
+    def _remove(self, ticket: _Ticket) -> None:
+        self._tickets.discard(ticket)
+        for sid in ticket.waiting:
+            self._forget(sid, ticket)
+
+    def _forget(self, sid: str, ticket: _Ticket) -> None:
+        waiters = self._by_sid.get(sid, [])
+        if ticket in waiters:
+            waiters.remove(ticket)
+        if not waiters:
+            self._by_sid.pop(sid, None)
+
+    async def _poll(self) -> None:
+        try:
+            async with self._open_client() as client:
+                while self._tickets:
+                    began = time.monotonic()
+                    await self._round(client)
+                    self._end_overdue()
+                    await self._rest(began)
+        except Exception as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
+            for ticket in self._tickets:
+                ticket.fail(error)
+
+    async def _round(self, client: AsyncSuperSimClient) -> None:
+        wanted = set(self._by_sid)
+        before = len(wanted)
+        try:
+            if self._list_is_cheaper(client, before):
+                await self._walk_list(client, wanted)
+            await self._read_singly(client, wanted)
+        except SuperSimError as error:
+            self._failed_rounds += 1
+            if error.retryable and self._failed_rounds < FAILED_ROUNDS:
+                log.warning("Failed to read statuses (%s of %s): %s", self._failed_rounds, FAILED_ROUNDS, error)
+                return
+            for ticket in self._tickets:
+                ticket.end(error)
+            return
+        self._failed_rounds = 0
+        self._calm_rounds = self._calm_rounds + 1 if len(self._by_sid) >= before else 0
+
+    def _list_is_cheaper(self, client: AsyncSuperSimClient, wanted: int) -> bool:
+        guess = 1 + math.ceil(wanted / client.vendor.max_page_size)
+        return wanted > (guess if self._pages is None else self._pages)
+
+    async def _walk_list(self, client: AsyncSuperSimClient, wanted: set[str]) -> None:
+        """Take what the newest pages show of ``wanted``, for no more requests than reading singly would cost."""
+        size, allowed, seen = client.vendor.max_page_size, len(wanted), 0
+        async for command in client.iter_ip_commands(direction=Direction.TO_SIM):
+            seen += 1
+            if command.sid in wanted:
+                wanted.discard(command.sid)
+                self._take(command)
+            if not wanted or seen >= (allowed - 1) * size:
+                break
+        pages = math.ceil(seen / size)
+        # A crowded account hides ours: read them singly, and try the list again when there are many more to find.
+        self._pages = pages + len(wanted)
+
+    async def _read_singly(self, client: AsyncSuperSimClient, sids: set[str]) -> None:
+        async def read(sid: str) -> None:
+            try:
+                self._take(await client.get_ip_command(sid))
+            except SuperSimError as error:
+                if error.status != 404:
+                    raise
+                for ticket in self._by_sid.get(sid, []):
+                    ticket.end(error)
+
+        try:
+            async with anyio.create_task_group() as group:
+                for sid in sids:
+                    group.start_soon(read, sid)
+        except* SuperSimError as errors:
+            raise errors.exceptions[0] from None
+
+    def _take(self, command: IpCommand) -> None:
+        if command.status not in KNOWN_STATUSES:
+            self._log_once(f"Status {command.status.value!r} is new to this provider; it is waited on like 'queued'.")
+        sid = str(command.sid)
+        for ticket in list(self._by_sid.get(sid, [])):
+            ticket.read[sid] = command
+            if command.status.settled:
+                ticket.waiting.discard(sid)
+                self._forget(sid, ticket)
+                if not ticket.waiting:
+                    ticket.end()
+
+    def _end_overdue(self) -> None:
+        now = time.monotonic()
+        for ticket in self._tickets:
+            if ticket.deadline <= now:
+                ticket.end()
+
+    async def _rest(self, round_began: float) -> None:
+        """Sleep until the next round: after the pause, or at the next deadline, for nobody shall end on old news."""
+        while tickets := [ticket for ticket in self._tickets if not ticket.done.done()]:
+            interval = min(ticket.interval for ticket in tickets)
+            slower = min(1.5 ** max(0, self._calm_rounds - 1, self._failed_rounds), SLOWEST)
+            pause = interval * slower * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
+            deadline = max(min(ticket.deadline for ticket in tickets), round_began + min(interval, 1.0))
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(max(0.0, min(round_began + pause, deadline) - time.monotonic())):
+                    await self._wake.wait()
+            except TimeoutError:
+                return
+            # Somebody new waits, perhaps more impatiently than the others: reckon again.
+
+    def _log_once(self, words: str) -> None:
+        if words not in self._logged:
+            self._logged.add(words)
+            log.warning(words)
+
+
+_WATCHERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Watcher]] = WeakKeyDictionary()
+
+
+def watcher_of(account: Hashable, open_client: Callable[[], AsyncSuperSimClient]) -> Watcher:
+    """Return the watcher that all who wait for this account on this event loop share.
+
+    :param account: equal for those that may share
+    :param open_client: makes the client; one that does not keep trying, for the watcher's own budget counts
+    """
+    watchers = _WATCHERS.setdefault(asyncio.get_running_loop(), {})
+    if account not in watchers:
+        watchers[account] = Watcher(open_client)
+    return watchers[account]

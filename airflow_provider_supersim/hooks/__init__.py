@@ -1,0 +1,1 @@
+"""Airflow's hook for the Super SIM API, and its connection."""

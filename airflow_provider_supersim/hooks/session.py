@@ -1,0 +1,58 @@
+"""A blocking face for the asynchronous client: a thread with an event loop, and the client open in it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack
+from typing import Any, TypeVar, cast
+
+from anyio.from_thread import start_blocking_portal
+
+from airflow_provider_supersim.api.client import AsyncSuperSimClient
+
+T = TypeVar("T")
+
+
+class Session:
+    """Runs coroutines of one client from ordinary code, until it is closed."""
+
+    def __init__(self, client: AsyncSuperSimClient) -> None:
+        self._running: Future[Any] | None = None
+        with ExitStack() as stack:
+            self._portal = stack.enter_context(start_blocking_portal(name="supersim"))
+            self.client = stack.enter_context(self._portal.wrap_async_context_manager(client))
+            self.close = stack.pop_all().close
+
+    def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """Run a coroutine function and return what it returns.
+
+        :raises concurrent.futures.CancelledError: when :meth:`cancel` was called
+        """
+        self._running = self._portal.start_task_soon(function, *args)
+        try:
+            return cast("T", self._running.result())
+        except BaseException:
+            # An exception of this thread's own (a time-out's, Ctrl-C) must not leave the coroutine behind.
+            self._running.cancel()
+            raise
+
+    def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+        """Iterate over an asynchronous iterator."""
+
+        async def following() -> tuple[bool, T | None]:
+            try:
+                return True, await anext(items)
+            except StopAsyncIteration:
+                return False, None
+
+        while True:
+            more, item = self.run(following)
+            if not more:
+                return
+            yield item  # type: ignore[misc]  # None only where there is no more
+
+    def cancel(self) -> None:
+        """End what :meth:`run` is running, from a signal handler or another thread."""
+        if self._running is not None:
+            self._running.cancel()

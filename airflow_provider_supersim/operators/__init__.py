@@ -1,0 +1,1 @@
+"""Operators that send IP Commands."""

@@ -1,0 +1,144 @@
+"""The operator that sends one IP Command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_supersim.delivery.watch import Waited
+    from airflow_provider_supersim.hooks.supersim import SuperSimHook
+
+
+class SuperSimIpCommandOperator(BaseOperator):
+    """Send one IP Command to one SIM, and wait until the API says that it was sent.
+
+    The worker sends; waiting is done by the triggerer (``deferrable``) or in the worker. ``sent`` is as far as the
+    API knows: it is no proof that the device got the datagram.
+
+    XCom: ``return_value`` is the IP Command as a dict (dates as ISO 8601 strings), ``ip_command_sid`` its sid, pushed
+    as soon as it is known.
+
+    :param sim: sid (``HS…``) or unique name of a SIM that is ready or active (templated)
+    :param payload: ``str`` as UTF-8 text, ``bytes`` as binary, ``dict`` or ``list`` as compact JSON text; 1 to 1300
+        bytes as the device gets it (templated; a ``.json`` or ``.txt`` file may be named)
+    :param device_port: the device's UDP port, 1 to 65535 (templated)
+    :param payload_type: ``binary`` for a ``str`` that is base64 already; else taken from the payload (templated)
+    :param callback_url: http(s) URL that the API calls after it has sent the command (templated)
+    :param callback_method: ``GET`` or ``POST``, the API's default (templated)
+    :param wait_for_completion: whether to wait for the final status; else the task ends when the API has accepted
+    :param deferrable: whether to wait in the triggerer; default: ``[operators] default_deferrable``
+    :param poll_interval: seconds between two looks at the status
+    :param timeout: seconds to wait for the final status
+    :param supersim_conn_id: connection of type ``supersim`` (templated)
+    :raises AirflowFailException: for what no retry can mend: bad input, and 400, 401, 403 and 404 from the API
+    :raises AirflowException: the command failed, was not settled in time, or the API could not be reached
+    """
+
+    template_fields: Sequence[str] = (
+        "sim",
+        "payload",
+        "device_port",
+        "payload_type",
+        "callback_url",
+        "callback_method",
+        "supersim_conn_id",
+    )
+    template_ext: Sequence[str] = (".json", ".txt")
+    template_fields_renderers = {"payload": "json"}
+    ui_color = "#d9ecf7"
+
+    def __init__(
+        self,
+        *,
+        sim: str,
+        payload: str | bytes | dict[str, Any] | list[Any],
+        device_port: int | str,
+        payload_type: str | None = None,
+        callback_url: str | None = None,
+        callback_method: str | None = None,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 5,
+        timeout: float = 300,
+        supersim_conn_id: str = "supersim_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sim = sim
+        self.payload = payload
+        self.device_port = device_port
+        self.payload_type = payload_type
+        self.callback_url = callback_url
+        self.callback_method = callback_method
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.supersim_conn_id = supersim_conn_id
+        self._hook: SuperSimHook | None = None
+        self._doing = "nothing had been sent"
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Send, push the sid, and wait."""
+        from airflow_provider_supersim.delivery.outcome import describe
+        from airflow_provider_supersim.hooks.supersim import SuperSimHook
+        from airflow_provider_supersim.tasks import airflow_failures, wait_in_triggerer, wait_in_worker
+
+        self._hook = hook = SuperSimHook(self.supersim_conn_id)
+        with airflow_failures(lambda: self._doing), closing(hook):
+            self._doing = f"a command to SIM {self.sim} was on its way to the API; whether it was accepted is not known"
+            command = hook.send_ip_command(
+                self.sim,
+                self.payload,
+                self.device_port,
+                payload_type=self.payload_type,
+                callback_url=self.callback_url,
+                callback_method=self.callback_method,
+            )
+            self._doing = f"{describe(command)}; it may still be sent, and the API cannot take it back"
+            context["ti"].xcom_push(key="ip_command_sid", value=command.sid)
+            self.log.info("Accepted: %s", describe(command))
+            if not self.wait_for_completion:
+                return command.to_dict()
+            if self.deferrable:
+                wait_in_triggerer(
+                    self,
+                    [str(command.sid)],
+                    supersim_conn_id=self.supersim_conn_id,
+                    poll_interval=self.poll_interval,
+                    timeout=self.timeout,
+                )
+            return self._conclude(
+                wait_in_worker(hook, [str(command.sid)], poll_interval=self.poll_interval, timeout=self.timeout)
+            )
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on after the trigger has fired.
+
+        :param event: :class:`~airflow_provider_supersim.delivery.watch.Waited` as a dict
+        """
+        from airflow_provider_supersim.tasks import read_event
+
+        return self._conclude(read_event(event))
+
+    def on_kill(self) -> None:
+        """Stop sending and waiting at once; :meth:`execute` then says how far it was."""
+        if self._hook is not None:
+            self._hook.cancel()
+
+    def _conclude(self, waited: Waited) -> dict[str, Any]:
+        from airflow_provider_supersim.delivery.outcome import describe, failed_commands, failed_sentence
+        from airflow_provider_supersim.tasks import check_settled
+
+        if failed := failed_commands(waited):
+            raise AirflowException(failed_sentence(failed))
+        check_settled(waited, self.timeout)
+        (command,) = waited.commands
+        self.log.info("Settled: %s", describe(command))
+        return command.to_dict()

@@ -1,0 +1,1 @@
+"""Triggers that wait for IP Commands without a worker slot."""

@@ -1,0 +1,57 @@
+"""The trigger: waits for IP Commands in the triggerer, without a worker slot."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_supersim.delivery.watch import watcher_of
+from airflow_provider_supersim.hooks.supersim import SuperSimHook
+
+
+class SuperSimIpCommandTrigger(BaseTrigger):
+    """Fire once, when every command is settled, at the deadline, or when the statuses cannot be read.
+
+    All triggers of a connection in one triggerer share one poller. The event is
+    :class:`~airflow_provider_supersim.delivery.watch.Waited` as a dict. The trigger only reads: a triggerer that dies
+    and starts it again sends nothing.
+
+    :param ip_command_sids: sids (``HG…``) to wait for
+    :param supersim_conn_id: the connection
+    :param poll_interval: seconds between two looks
+    :param deadline: when to give up; it is a time of day, so a restarted triggerer does not start it anew
+    """
+
+    def __init__(
+        self, *, ip_command_sids: list[str], supersim_conn_id: str, poll_interval: float, deadline: datetime
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own has no annotations
+        self.ip_command_sids = ip_command_sids
+        self.supersim_conn_id = supersim_conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and all arguments."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "ip_command_sids": self.ip_command_sids,
+                "supersim_conn_id": self.supersim_conn_id,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and yield the one event."""
+        account = await SuperSimHook(self.supersim_conn_id).aget_account()
+        # The watcher has a budget of its own for failures; a client that kept trying would hide them from it.
+        watcher = watcher_of(account, partial(account.client, keep_trying=0))
+        timeout = max(0.0, (self.deadline - datetime.now(UTC)).total_seconds())
+        waited = await watcher.wait(self.ip_command_sids, interval=self.poll_interval, timeout=timeout)
+        yield TriggerEvent(waited.to_event())
