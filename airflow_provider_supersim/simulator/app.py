@@ -1,0 +1,24 @@
+"""Puts the two together: what begins with ``/_simulator/`` is control, all else is the vendor's API."""
+
+from __future__ import annotations
+
+from airflow_provider_supersim.simulator.api import Api, Receive, Scope, Send
+from airflow_provider_supersim.simulator.control import control_plane
+from airflow_provider_supersim.simulator.simulation import Simulation
+
+
+class App:
+    """The ASGI application that the server runs."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._api = Api(simulation)
+        self._control = control_plane(simulation)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return  # a websocket: uvicorn refuses it when nothing is answered
+        if scope["path"] == "/_simulator" or scope["path"].startswith("/_simulator/"):
+            await self._control(scope, receive, send)
+        else:
+            await self._api(scope, receive, send)

@@ -1,0 +1,161 @@
+"""The command ``supersim-simulator``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shlex
+import sys
+from typing import NoReturn
+
+import msgspec
+
+from airflow_provider_supersim.simulator import server
+from airflow_provider_supersim.simulator.announcement import ANNOUNCEMENT, Vendor, connection
+from airflow_provider_supersim.simulator.config import Options, override
+from airflow_provider_supersim.simulator.devices import DeviceNetwork
+from airflow_provider_supersim.simulator.identifiers import device_ip, host_ip
+from airflow_provider_supersim.simulator.simulation import Simulation
+
+_ABOUT = """\
+A Super SIM of your own: the IP Commands API of Twilio and KORE on this host, with devices that
+receive every command as a real UDP datagram. No account, no SIM cards, nothing leaves this host.
+
+At the start it prints the URL, the credentials and an Airflow connection to paste.
+"""
+
+_CONTROL = """\
+control plane (JSON, no sign-in), for tests and for looking closer:
+  GET    /_simulator/                 what is running
+  POST   /_simulator/reset            a fresh world; body: any option, such as {"sims": 1000}
+  POST   /_simulator/seed             {"fleets": [...], "sims": [...]}
+  POST   /_simulator/clock            {"stop": true} | {"set": "2026-01-01T00:00:00Z"} | {"advance": 5} | {"run": true}
+  PATCH  /_simulator/settings         settle, latency, list_lag, max_concurrency, retry_after, token_lifetime
+  PUT    /_simulator/faults           [{"kind": "drop_after", "ratio": 0.05, "method": "POST"}, ...]
+  PATCH  /_simulator/devices[/NAME]   {"network": "offline"}, {"network": "flapping", "period": 60}, {"answer": "echo"}
+  PATCH  /_simulator/sims/NAME        {"status": "inactive"}
+  GET    /_simulator/commands  /datagrams  /requests  /alerts  /summary    what really happened
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the simulator until it is stopped.
+
+    :param arguments: the command line without the program's name; None: the process's own.
+    :return: the exit code; 2 where the simulator could not start.
+    """
+    parser = _parser()
+    given = vars(parser.parse_args(arguments))
+    until_stdin_closes = given.pop("until_stdin_closes")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    try:
+        options = override(Options(), given, strict=False)
+    except ValueError as error:
+        name, _, what = str(error).partition(": ")
+        return _fail(f"--{name.replace('_', '-')}: {what}")
+    try:
+        listener = server.open_socket(options.host, options.port)
+    except OSError as error:
+        return _fail(
+            f"cannot listen on {options.host} port {options.port}: {error.strerror}. "
+            "Choose another --port, or --port 0 for a free one."
+        )
+    try:
+        network = DeviceNetwork("127.0.0.1", options.udp_port)
+    except OSError as error:
+        listener.close()
+        return _fail(
+            f"cannot listen on UDP port {options.udp_port}: {error.strerror}. "
+            "Choose another --udp-port, or leave it out for a free one."
+        )
+    port = listener.getsockname()[1]
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - compared, not bound
+    server.run(
+        options,
+        listener,
+        network,
+        announce=lambda simulation: _say(_greeting(url, simulation)),
+        until_stdin_closes=until_stdin_closes,
+    )
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, without a page of usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(_fail(f"{message} (--help shows every option)"))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="supersim-simulator",
+        description=_ABOUT,
+        epilog=_CONTROL,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for option in msgspec.inspect.type_info(Options).fields:  # type: ignore[attr-defined]  # a StructType
+        described = option.type
+        inner = getattr(described, "type", described)
+        parser.add_argument(
+            f"--{option.name.replace('_', '-')}",
+            help=f"{described.extra_json_schema['description']} (default: {option.default})",
+            metavar=_metavar(inner),
+            default=argparse.SUPPRESS,
+        )
+    parser.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _metavar(kind: msgspec.inspect.Type) -> str:
+    if isinstance(kind, msgspec.inspect.LiteralType):
+        return "|".join(map(str, kind.values))
+    return {"IntType": "N", "FloatType": "SECONDS"}.get(type(kind).__name__, "TEXT")
+
+
+def _greeting(url: str, simulation: Simulation) -> str:
+    options, world = simulation.options, simulation.world
+    lines = [f"{ANNOUNCEMENT}{url}", ""]
+    if options.vendor in ("twilio", "both"):
+        lines += [
+            f"Twilio  Account SID {options.account_sid}  Auth Token {options.auth_token}",
+            f"        API Key     {options.api_key}  secret     {options.api_secret}",
+            f"        read only   {options.read_only_key}  secret     {options.api_secret}",
+            _export(options, url, "twilio"),
+        ]
+    if options.vendor in ("kore", "both"):
+        lines += [
+            f"KORE    client id   {options.client_id}  client secret {options.client_secret}",
+            _export(options, url, "kore"),
+        ]
+    if options.vendor == "both":
+        lines.append("        (one of the two lines is enough)")
+    sizes = {fleet.unique_name: world.sims.count(fleet) for fleet in world.fleets}
+    fleets = ", ".join(f"{name} {size}" for name, size in sizes.items())
+    homeless = len(world.sims) - sum(sizes.values())
+    address, port = simulation.network.address
+    where = f"{host_ip(0)} and on, real UDP" if simulation.network.real else "in this process, no real UDP"
+    lines += [
+        "",
+        f"SIMs    {len(world.sims)}: {fleets}, {homeless} in no Fleet; {options.sims} of field-devices active or ready",
+        f"Devices {device_ip(0)} and on in the API; on this host {where}; they answer to {address} UDP port {port}",
+        f"Control {url}/_simulator/   (see --help)",
+    ]
+    return "\n".join(lines)
+
+
+def _export(options: Options, url: str, vendor: Vendor) -> str:
+    fields = json.dumps(connection(msgspec.structs.asdict(options), url, vendor))
+    return f"        export AIRFLOW_CONN_SUPERSIM_DEFAULT={shlex.quote(fields)}"
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()  # whoever started this may be waiting for the first line
+
+
+def _fail(reason: str) -> int:
+    sys.stderr.write(f"supersim-simulator: {reason}\n")
+    return 2

@@ -1,0 +1,85 @@
+"""What the control plane's endpoints share: JSON in, JSON out, clear refusals, lists in portions."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import islice
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from airflow_provider_supersim.simulator.config import field_first
+from airflow_provider_supersim.simulator.sims import Fleet, Sim
+from airflow_provider_supersim.simulator.world import World
+
+DEFAULT_LIMIT = 10_000
+"""Items in one reply of a list, where the client names no limit."""
+
+T = TypeVar("T")
+
+
+def endpoint(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
+    """Turn a function that returns something, or raises ValueError, into an endpoint."""
+
+    async def serve(request: Request) -> Response:
+        try:
+            return _json(await handler(request))
+        except msgspec.ValidationError as error:
+            return _json({"error": field_first(error)}, 400)
+        except ValueError as error:
+            return _json({"error": str(error)}, 400)
+
+    return serve
+
+
+def http_error(_request: Request, error: Exception) -> Response:
+    """Write Starlette's own errors as JSON too."""
+    status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, str(error))
+    return _json({"error": detail}, status)
+
+
+async def body(request: Request, kind: type[T]) -> T:
+    """Read a JSON body; an empty one stands for an empty object.
+
+    :raises ValueError: it is not JSON, or does not fit.
+    """
+    return msgspec.json.decode(await request.body() or b"{}", type=kind)
+
+
+def portion(key: str, request: Request, items: Iterable[T], view: Callable[[T], Any]) -> dict[str, Any]:
+    """Return ``limit`` items from ``offset`` on, and where the next ones begin (null: nowhere)."""
+    offset = _number(request, "offset", 0)
+    limit = _number(request, "limit", DEFAULT_LIMIT)
+    found = list(islice(items, offset, offset + limit + 1))
+    more = len(found) > limit
+    return {key: [view(item) for item in found[:limit]], "next_offset": offset + limit if more else None}
+
+
+def find_sim(world: World, key: str) -> Sim:
+    """Return the SIM with this sid or unique_name, or answer 404."""
+    sim = world.sims.find(key)
+    if sim is None:
+        raise HTTPException(404, f"there is no SIM with the sid or unique_name {key!r}")
+    return sim
+
+
+def find_fleet(world: World, key: str) -> Fleet:
+    """Return the Fleet with this sid or unique_name, or answer 404."""
+    fleet = world.find_fleet(key)
+    if fleet is None:
+        raise HTTPException(404, f"there is no Fleet with the sid or unique_name {key!r}")
+    return fleet
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name, str(default))
+    if not text.isdecimal():
+        raise ValueError(f"{name}: {text!r} is not a whole number from 0")
+    return int(text)

@@ -1,0 +1,88 @@
+"""What the API answers when it refuses: status, code and message as the reference lists them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+UNKNOWN_PARAMETER = 20001
+MISSING_PARAMETER = 20002
+AUTHENTICATE = 20003
+METHOD_NOT_ALLOWED = 20004
+ACCESS_DENIED = 20006
+NOT_FOUND = 20404
+ACCOUNT_INVALID = 20409
+TOO_MANY_REQUESTS = 20429
+INTERNAL = 20500
+UNAVAILABLE = 20503
+SIM_NOT_FOUND = 83005
+IP_COMMANDS = 83400
+CALLBACK_FAILED = 83402
+INVALID_VALUE = 83600
+
+CODE_OF_STATUS = {
+    400: INVALID_VALUE,
+    401: AUTHENTICATE,
+    403: ACCESS_DENIED,
+    404: NOT_FOUND,
+    405: METHOD_NOT_ALLOWED,
+    409: ACCOUNT_INVALID,
+    429: TOO_MANY_REQUESTS,
+    500: INTERNAL,
+    503: UNAVAILABLE,
+}
+"""The code of a fault for which none was given."""
+
+
+class ApiError(Exception):
+    """A refusal.
+
+    :param body: the whole JSON body, where the vendor answers in another form than its usual one.
+    :param headers: further headers of the reply.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: int,
+        message: str,
+        *,
+        body: dict[str, Any] | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.body = body
+        self.headers = headers
+
+
+def invalid(name: str, value: str, why: str) -> ApiError:
+    """A parameter has a value that cannot be."""
+    shown = value if len(value) <= 60 else f"{value[:60]}…"
+    return ApiError(400, INVALID_VALUE, f"Invalid parameter value: {name}='{shown}' {why}")
+
+
+def unknown(name: str) -> ApiError:
+    """A parameter that this operation does not have."""
+    return ApiError(400, UNKNOWN_PARAMETER, f"Unknown parameters: '{name}'")
+
+
+def missing(name: str) -> ApiError:
+    """A required parameter is not there."""
+    return ApiError(400, MISSING_PARAMETER, f"Missing required parameter {name} in the post body")
+
+
+def not_found(path: str) -> ApiError:
+    """There is nothing at this path."""
+    return ApiError(404, NOT_FOUND, f"The requested resource {path} was not found")
+
+
+def method_not_allowed(method: str, allowed: str) -> ApiError:
+    """The path is right and the method is not."""
+    return ApiError(
+        405,
+        METHOD_NOT_ALLOWED,
+        f"Method not allowed: {method}; this resource takes {allowed}",
+        headers=((b"allow", allowed.encode()),),
+    )

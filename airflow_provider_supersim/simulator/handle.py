@@ -1,0 +1,241 @@
+"""Starts a simulator in a process of its own and turns it from tests: blocking calls, standard library only."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from urllib.error import HTTPError
+from urllib.parse import quote, urlencode
+from urllib.request import ProxyHandler, Request, build_opener
+
+from airflow_provider_supersim.simulator.announcement import ANNOUNCEMENT, Vendor, connection
+
+_ROOT = Path(__file__).resolve().parents[2]
+_TIMEOUT = 60.0
+"""Seconds that one call to the control plane may take."""
+
+_opener = build_opener(ProxyHandler({}))  # never through a proxy: the simulator is on this host
+
+Json = dict[str, Any]
+
+
+class Simulator:
+    """A running simulator.
+
+    :param url: its base URL, which is what a connection's host is.
+    :param log: the file that its standard error goes to.
+    """
+
+    def __init__(self, url: str, log: IO[bytes]) -> None:
+        self.url = url
+        self._log = log
+
+    def log(self) -> str:
+        """Return what it has logged so far."""
+        descriptor = self._log.fileno()  # pread: the writer shares this file's position
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
+
+    # --- connecting ---------------------------------------------------------------------------------------------
+
+    def connection(self, vendor: Vendor = "twilio") -> Json:
+        """Return the fields of an Airflow connection: conn_type, host, login, password and extra (a dict)."""
+        return connection(self.options(), self.url, vendor)
+
+    def connection_json(self, vendor: Vendor = "twilio") -> str:
+        """Return the same as text, for an environment variable such as ``AIRFLOW_CONN_SUPERSIM_DEFAULT``."""
+        return json.dumps(self.connection(vendor))
+
+    def options(self) -> Json:
+        """Return the options that are in force, settings included."""
+        options: Json = self.control("GET", "")["options"]
+        return options
+
+    # --- turning the world --------------------------------------------------------------------------------------
+
+    def reset(self, **options: Any) -> None:
+        """Begin a fresh world: no commands, no faults, default settings, the clock running.
+
+        :param options: what is to differ from the start, such as ``sims=1000`` or ``settle=0``
+            (see ``supersim-simulator --help``).
+        """
+        self.control("POST", "reset", options)
+
+    def seed(self, *, fleets: list[Json] | None = None, sims: list[Json] | None = None) -> Json:
+        """Add Fleets and SIMs.
+
+        :param fleets: ``unique_name`` and, if wanted, ``data_enabled``, ``data_limit``, ``ip_commands_url``,
+            ``ip_commands_method``.
+        :param sims: ``unique_name``, ``iccid``, ``fleet``, ``status``, ``behaviour``; or ``count`` with ``prefix``.
+        :return: ``{"fleets": [...], "sims": [...]}`` as they were made.
+        """
+        return self.control("POST", "seed", {"fleets": fleets or [], "sims": sims or []})
+
+    def stop_clock(self, at: str | None = None) -> Json:
+        """Freeze the time, at an ISO 8601 moment if one is given."""
+        return self.control("POST", "clock", {"stop": True} | ({} if at is None else {"set": at}))
+
+    def run_clock(self) -> Json:
+        """Let the time pass again."""
+        return self.control("POST", "clock", {"run": True})
+
+    def advance(self, seconds: float) -> Json:
+        """Move the clock on; all that falls due on the way has happened when this returns.
+
+        Callbacks are the exception: they are on their way, and :meth:`commands` shows what came of them.
+        """
+        return self.control("POST", "clock", {"advance": seconds})
+
+    def clock(self) -> Json:
+        """Return ``{"now": seconds since 1970, "iso", "running", "pending": timers}``."""
+        return self.control("GET", "clock")
+
+    def settings(self, **changes: float | str) -> Json:
+        """Change settings of the running world: settle, latency, list_lag, max_concurrency and others."""
+        return self.control("PATCH", "settings", changes)
+
+    def faults(self, *faults: Json) -> list[Json]:
+        """Put these faults in place of those before; without any, end them all.
+
+        :param faults: such as ``{"kind": "drop_after", "ratio": 0.05, "method": "POST"}``.
+        :return: the faults, each with the number of times it ``fired``.
+        """
+        result: list[Json] = self.control("PUT", "faults", list(faults))["faults"]
+        return result
+
+    def fired(self) -> list[Json]:
+        """Return the faults in force, each with the number of times it ``fired``."""
+        result: list[Json] = self.control("GET", "faults")["faults"]
+        return result
+
+    def set_behaviour(self, sims: str | list[str], **behaviour: Any) -> None:
+        """Change how devices behave.
+
+        :param sims: a sid or unique_name, a list of them, or ``"all"``.
+        :param behaviour: any of ``network`` (online, offline, flapping, never), ``period``, ``phase``, ``settle``,
+            ``outcome``, ``answer`` (none, echo, payload), ``answer_text``, ``answer_base64``, ``answer_delay``,
+            ``device``; :class:`.behaviour.Behaviour` says what each does.
+        """
+        chosen = [sims] if isinstance(sims, str) and sims != "all" else sims
+        self.control("PATCH", "devices", {"sims": chosen, "behaviour": behaviour})
+
+    def update_sim(self, sim: str, **fields: Any) -> Json:
+        """Change a SIM's status, fleet or unique_name."""
+        return self.control("PATCH", f"sims/{quote(sim, safe='')}", fields)
+
+    def update_fleet(self, fleet: str, **fields: Any) -> Json:
+        """Change a Fleet's data_enabled, data_limit, ip_commands_url or ip_commands_method."""
+        return self.control("PATCH", f"fleets/{quote(fleet, safe='')}", fields)
+
+    # --- the ground truth ---------------------------------------------------------------------------------------
+
+    def commands(self, sim: str | None = None, *, direction: str = "to_sim", status: str | None = None) -> list[Json]:
+        """Return every accepted command in order.
+
+        :param direction: to_sim, from_sim or all.
+        """
+        return self._all("commands", sim=sim, direction=direction, status=status)
+
+    def datagrams(self, sim: str | None = None) -> list[Json]:
+        """Return every datagram that a device received, in order."""
+        return self._all("datagrams", sim=sim)
+
+    def sims(self, fleet: str | None = None, *, status: str | None = None) -> list[Json]:
+        """Return the SIMs in the order of their making."""
+        return self._all("sims", fleet=fleet, status=status)
+
+    def fleets(self) -> list[Json]:
+        """Return the Fleets."""
+        return self._all("fleets")
+
+    def alerts(self) -> list[Json]:
+        """Return the account's alerts, such as 83402 for a callback that failed."""
+        return self._all("alerts")
+
+    def requests(self) -> Json:
+        """Return what came in: counts, the highest concurrency, and the last few hundred requests in full."""
+        return self.control("GET", "requests")
+
+    def forget_requests(self) -> None:
+        """Count requests anew."""
+        self.control("DELETE", "requests")
+
+    def summary(self, fleet: str | None = None) -> Json:
+        """Return counts of commands by status, of datagrams, and of SIMs with no, one and more commands."""
+        return self.control("GET", "summary" + _query(fleet=fleet))
+
+    # --- the wire -----------------------------------------------------------------------------------------------
+
+    def control(self, method: str, path: str, body: Any = None) -> Json:
+        """Call the control plane.
+
+        :param path: what follows ``/_simulator/``.
+        :raises ValueError: it refused, with its reason.
+        """
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = Request(f"{self.url}/_simulator/{path}", data, headers, method=method)  # noqa: S310 - http only
+        try:
+            with _opener.open(request, timeout=_TIMEOUT) as response:
+                result: Json = json.load(response)
+                return result
+        except HTTPError as error:
+            with error:
+                text = error.read().decode(errors="replace")
+            raise ValueError(f"the simulator refused {method} /_simulator/{path}: {text}") from None
+
+    def _all(self, path: str, **query: str | None) -> list[Json]:
+        found: list[Json] = []
+        offset: int | None = 0
+        while offset is not None:
+            page = self.control("GET", path + _query(offset=str(offset), **query))
+            found += page[path]
+            offset = page["next_offset"]
+        return found
+
+
+@contextmanager
+def run_simulator(**options: Any) -> Iterator[Simulator]:
+    """Run a simulator in a process of its own for as long as the block lasts.
+
+    :param options: those of the command line with underscores, such as ``sims=1000``; the port is a free one
+        unless given.
+    :raises RuntimeError: it did not start; the message has what it said.
+    """
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in {"port": 0, **options}.items()]
+    command = [sys.executable, "-m", "airflow_provider_supersim.simulator", "--until-stdin-closes", *flags]
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(  # noqa: S603 - this package's own module
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment()
+        ) as process,
+    ):
+        try:
+            first = process.stdout.readline() if process.stdout else ""
+            if not first.startswith(ANNOUNCEMENT):
+                process.wait()
+                said = (first + Simulator("", log).log()).strip()
+                raise RuntimeError(f"the simulator did not start (exit code {process.returncode}): {said}")
+            yield Simulator(first.removeprefix(ANNOUNCEMENT).strip(), log)
+        finally:
+            process.terminate()
+
+
+def _environment() -> dict[str, str]:
+    """The environment in which the new process finds this package, also where it was never installed."""
+    environment = dict(os.environ)
+    if str(_ROOT) not in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_ROOT), environment.get("PYTHONPATH"))))
+    return environment
+
+
+def _query(**parameters: str | None) -> str:
+    given = {name: value for name, value in parameters.items() if value is not None}
+    return f"?{urlencode(given)}" if given else ""

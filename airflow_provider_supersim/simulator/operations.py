@@ -1,0 +1,168 @@
+"""The API's operations: a request that was let in, to status and resource. No HTTP beyond that, no faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from airflow_provider_supersim.simulator import parameters, resources
+from airflow_provider_supersim.simulator.commands import DIRECTIONS, STATUSES, CommandFilter
+from airflow_provider_supersim.simulator.dialects import Dialect
+from airflow_provider_supersim.simulator.errors import ApiError, not_found, unknown
+from airflow_provider_supersim.simulator.paging import Item, Listing
+from airflow_provider_supersim.simulator.sims import SIM_STATUSES
+from airflow_provider_supersim.simulator.simulation import Simulation
+
+Resource = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Request:
+    """A request, read.
+
+    :param base_url: scheme and host, as the client named them.
+    :param malformed: why the parameters could not be read.
+    """
+
+    method: str
+    path: str
+    route: str
+    base_url: str
+    authorization: str
+    dialect: Dialect
+    query: dict[str, str]
+    form: dict[str, str]
+    malformed: ApiError | None = None
+
+
+Operation = Callable[[Simulation, Request, float], tuple[int, Resource]]
+"""Takes the list's lag in seconds, too; returns the status and the body."""
+
+
+def route_of(path: str) -> str:
+    """Return the pattern that a path belongs to, such as ``/v1/Sims/{Sid}``, or the path itself."""
+    if path in OPERATIONS:
+        return path
+    parent, _, last = path.rpartition("/")
+    pattern = f"{parent}/{{Sid}}"
+    return pattern if last and pattern in OPERATIONS else path
+
+
+def _create_command(simulation: Simulation, request: Request, _lag: float) -> tuple[int, Resource]:
+    _no_query(request)
+    world = simulation.world
+    wanted = parameters.command_request(request.form, world.sims.find, request.dialect.name)
+    return 201, resources.command(world.accept(wanted), request.base_url, simulation.options.account_sid)
+
+
+def _list_commands(simulation: Simulation, request: Request, lag: float) -> tuple[int, Resource]:
+    log, sims = simulation.world.commands, simulation.world.sims
+    filters = ("Sim", "SimIccid", "Status", "Direction")
+    wanted = parameters.list_request(request.query, filters, request.dialect.max_page_size)
+    status = parameters.choice(wanted.filters, "Status", STATUSES)
+    direction = parameters.choice(wanted.filters, "Direction", DIRECTIONS)
+    named = {sims.find(wanted.filters["Sim"])} if "Sim" in wanted.filters else set()
+    named |= {sims.by_iccid(wanted.filters["SimIccid"])} if "SimIccid" in wanted.filters else set()
+    if None in named or len(named) > 1:  # no such SIM, or two filters that no SIM fits both of
+        older = newer = _nothing
+    else:
+        until = simulation.clock.now() - lag if lag else float("inf")
+        chosen = CommandFilter(next(iter(named), None), status, direction, until)
+        older, newer = partial(log.older, wanted=chosen), partial(log.newer, wanted=chosen)
+    return _page(simulation, request, wanted, Listing("ip_commands", older, newer, log.by_sid), resources.command)
+
+
+def _get_command(simulation: Simulation, request: Request, _lag: float) -> tuple[int, Resource]:
+    return _single(simulation, request, simulation.world.commands.by_sid, resources.command)
+
+
+def _list_sims(simulation: Simulation, request: Request, _lag: float) -> tuple[int, Resource]:
+    world = simulation.world
+    wanted = parameters.list_request(request.query, ("Status", "Fleet", "Iccid"), request.dialect.max_page_size)
+    status = parameters.choice(wanted.filters, "Status", SIM_STATUSES)
+    fleet = world.find_fleet(wanted.filters["Fleet"]) if "Fleet" in wanted.filters else None
+    if "Fleet" in wanted.filters and fleet is None:
+        older = newer = _nothing
+    elif "Iccid" in wanted.filters:
+        sim = world.sims.by_iccid(wanted.filters["Iccid"])
+        fits = sim is not None and status in (None, sim.status) and fleet in (None, sim.fleet)
+        older = newer = partial(_only, sim if fits else None)
+    else:
+        older = partial(world.sims.older, fleet=fleet, status=status)
+        newer = partial(world.sims.newer, fleet=fleet, status=status)
+    return _page(simulation, request, wanted, Listing("sims", older, newer, world.sims.by_sid), resources.sim)
+
+
+def _get_sim(simulation: Simulation, request: Request, _lag: float) -> tuple[int, Resource]:
+    return _single(simulation, request, simulation.world.sims.find, resources.sim)
+
+
+def _list_fleets(simulation: Simulation, request: Request, _lag: float) -> tuple[int, Resource]:
+    world = simulation.world
+    wanted = parameters.list_request(request.query, (), request.dialect.max_page_size)
+    listing = Listing(
+        "fleets",
+        older=lambda than: iter(world.fleets[:than][::-1]),
+        newer=lambda than: iter(world.fleets[than + 1 :]),
+        find=world.find_fleet,
+    )
+    return _page(simulation, request, wanted, listing, resources.fleet)
+
+
+def _get_fleet(simulation: Simulation, request: Request, _lag: float) -> tuple[int, Resource]:
+    return _single(simulation, request, simulation.world.find_fleet, resources.fleet)
+
+
+OPERATIONS: dict[str, dict[str, Operation]] = {
+    "/v1/IpCommands": {"GET": _list_commands, "POST": _create_command},
+    "/v1/IpCommands/{Sid}": {"GET": _get_command},
+    "/v1/Sims": {"GET": _list_sims},
+    "/v1/Sims/{Sid}": {"GET": _get_sim},
+    "/v1/Fleets": {"GET": _list_fleets},
+    "/v1/Fleets/{Sid}": {"GET": _get_fleet},
+}
+
+
+def _page(
+    simulation: Simulation,
+    request: Request,
+    wanted: parameters.ListRequest,
+    listing: Listing[Any],
+    write: Callable[[Any, str, str], Resource],
+) -> tuple[int, Resource]:
+    account = simulation.options.account_sid
+    page = listing.page(
+        wanted.page,
+        wanted.filters,
+        url=f"{request.base_url}{request.path}",
+        render=lambda item: write(item, request.base_url, account),
+    )
+    return 200, page
+
+
+def _single(
+    simulation: Simulation,
+    request: Request,
+    find: Callable[[str], Item | None],
+    write: Callable[[Any, str, str], Resource],
+) -> tuple[int, Resource]:
+    _no_query(request)
+    found = find(request.path.rpartition("/")[2])
+    if found is None:
+        raise not_found(request.path)
+    return 200, write(found, request.base_url, simulation.options.account_sid)
+
+
+def _no_query(request: Request) -> None:
+    for name in request.query:
+        raise unknown(name)
+
+
+def _nothing(_than: int | None) -> Iterator[Any]:
+    return iter(())
+
+
+def _only(item: Item | None, _than: int | None) -> Iterator[Any]:
+    return iter(() if item is None else (item,))

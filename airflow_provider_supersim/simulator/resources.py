@@ -1,0 +1,62 @@
+"""How the API writes its resources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_supersim.simulator.clock import iso
+from airflow_provider_supersim.simulator.commands import IpCommand
+from airflow_provider_supersim.simulator.sims import Fleet, Sim
+
+
+def command(one: IpCommand, base_url: str, account_sid: str) -> dict[str, Any]:
+    """An IP Command, with the fields of ``super-sim-api.md``."""
+    return {
+        "sid": one.sid,
+        "account_sid": account_sid,
+        "sim_sid": one.sim.sid,
+        "sim_iccid": one.sim.iccid,
+        "status": one.status,
+        "direction": one.direction,
+        "device_ip": one.device_ip,
+        "device_port": one.device_port,
+        "payload_type": one.payload_type,
+        "payload": one.payload,
+        "date_created": iso(one.created),
+        "date_updated": iso(one.updated),
+        "url": f"{base_url}/v1/IpCommands/{one.sid}",
+    }
+
+
+def sim(one: Sim, base_url: str, account_sid: str) -> dict[str, Any]:
+    """A SIM."""
+    url = f"{base_url}/v1/Sims/{one.sid}"
+    return {
+        "sid": one.sid,
+        "unique_name": one.unique_name,
+        "account_sid": account_sid,
+        "iccid": one.iccid,
+        "status": one.status,
+        "fleet_sid": one.fleet.sid if one.fleet else None,
+        "date_created": iso(one.created),
+        "date_updated": iso(one.updated),
+        "url": url,
+        "links": {"billing_periods": f"{url}/BillingPeriods", "sim_ip_addresses": f"{url}/IpAddresses"},
+    }
+
+
+def fleet(one: Fleet, base_url: str, account_sid: str) -> dict[str, Any]:
+    """A Fleet."""
+    return {
+        "sid": one.sid,
+        "unique_name": one.unique_name,
+        "account_sid": account_sid,
+        "data_enabled": one.data_enabled,
+        "data_limit": one.data_limit,
+        "ip_commands_url": one.ip_commands_url,
+        "ip_commands_method": one.ip_commands_method,
+        "network_access_profile_sid": f"HA{one.sid[2:]}",
+        "date_created": iso(one.created),
+        "date_updated": iso(one.updated),
+        "url": f"{base_url}/v1/Fleets/{one.sid}",
+    }

@@ -1,0 +1,121 @@
+"""Runs the simulator on uvicorn until a signal comes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from airflow_provider_supersim.simulator.api import TRANSPORT
+from airflow_provider_supersim.simulator.app import App
+from airflow_provider_supersim.simulator.config import Options
+from airflow_provider_supersim.simulator.devices import DeviceNetwork
+from airflow_provider_supersim.simulator.simulation import Simulation
+
+
+class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # which of uvicorn's it is shows at run time
+    """Leaves the transport where a fault can find it: cutting a connection is not in ASGI's vocabulary."""
+
+    app_state: dict[str, Any]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, TRANSPORT: transport}
+
+
+class _Server(uvicorn.Server):
+    """Ends at once and with exit code 0, where uvicorn would end by the signal itself."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.stop = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop.set)
+        yield
+
+    async def main_loop(self) -> None:
+        await self.stop.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Replies that are held back on purpose end here. To uvicorn each of them is an error with a traceback.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await super().shutdown(sockets)
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Open the API's socket, so that a taken port shows before anything else happens.
+
+    :raises OSError: the port is taken or the address is not this host's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def run(
+    options: Options,
+    listener: socket.socket,
+    network: DeviceNetwork,
+    *,
+    announce: Callable[[Simulation], None],
+    until_stdin_closes: bool = False,
+) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    :param announce: called once requests are taken.
+    :param until_stdin_closes: end as well when standard input does: whoever started this is gone then.
+    """
+
+    async def serve() -> None:
+        simulation = Simulation(options, network)
+        network.start()
+        config = uvicorn.Config(
+            App(simulation),
+            http=_Protocol,
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,  # the simulator's clock tells the date
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=0,  # replies that hang on purpose must not hold up the end
+        )
+        server = _Server(config)
+        if until_stdin_closes:
+            asyncio.get_running_loop().add_reader(sys.stdin, server.stop.set)
+        listener.listen(config.backlog)  # from here on requests wait; uvicorn takes them in a moment
+        announce(simulation)
+        await server.serve(sockets=[listener])
+        await simulation.close()
+
+    with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+        runner.run(serve())
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # no dependency: used where it happens to be installed
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,74 @@
+"""The reading half of the control plane: what was accepted, what devices received, what came in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+
+from airflow_provider_supersim.simulator import views
+from airflow_provider_supersim.simulator.announcement import TOKEN_PATH
+from airflow_provider_supersim.simulator.control_http import find_fleet, find_sim, portion
+from airflow_provider_supersim.simulator.simulation import Simulation
+
+
+class Truth:
+    """Endpoints that change nothing but counters."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+
+    async def overview(self, _request: Request) -> Any:
+        """``GET /``: the options in force, Fleets, sockets, clock."""
+        return views.overview(self._simulation)
+
+    async def commands(self, request: Request) -> Any:
+        """``GET /commands?sim=&status=&direction=to_sim|from_sim|all``: every command in order."""
+        world = self._simulation.world
+        direction = request.query_params.get("direction", "to_sim")
+        status = request.query_params.get("status")
+        name = request.query_params.get("sim")
+        every = world.commands if name is None else find_sim(world, name).commands
+        chosen = (
+            command for command in every if direction in ("all", command.direction) and status in (None, command.status)
+        )
+        return portion("commands", request, chosen, views.command)
+
+    async def datagrams(self, request: Request) -> Any:
+        """``GET /datagrams?sim=``: every datagram that a device received, in order."""
+        await self._simulation.network.quiet()
+        every = self._simulation.network.datagrams
+        name = request.query_params.get("sim")
+        if name is not None:
+            sim = find_sim(self._simulation.world, name)
+            every = [datagram for datagram in every if datagram.sim is sim]
+        return portion("datagrams", request, every, views.datagram)
+
+    async def requests(self, request: Request) -> Any:
+        """``GET /requests``: what came in. ``DELETE``: count anew."""
+        if request.method == "DELETE":
+            self._simulation.traffic.forget()
+        return views.requests(self._simulation.traffic, TOKEN_PATH)
+
+    async def alerts(self, request: Request) -> Any:
+        """``GET /alerts``: callbacks that failed (83402)."""
+        return portion("alerts", request, self._simulation.callbacks.alerts, views.alert)
+
+    async def summary(self, request: Request) -> Any:
+        """``GET /summary?fleet=``: counts that tell whether anything was lost or sent twice."""
+        await self._simulation.network.quiet()
+        name = request.query_params.get("fleet")
+        fleet = None if name is None else find_fleet(self._simulation.world, name)
+        return views.summary(self._simulation, fleet)
+
+    async def sims(self, request: Request) -> Any:
+        """``GET /sims?fleet=&status=``: SIMs in the order of their making."""
+        world = self._simulation.world
+        name = request.query_params.get("fleet")
+        fleet = None if name is None else find_fleet(world, name)
+        every = world.sims.newer(-1, fleet, request.query_params.get("status"))
+        return portion("sims", request, every, lambda sim: views.sim(sim, world))
+
+    async def fleets(self, request: Request) -> Any:
+        """``GET /fleets``."""
+        return portion("fleets", request, self._simulation.world.fleets, views.fleet)

@@ -1,0 +1,196 @@
+"""Each kind of fault, and who meets it."""
+
+import http.client
+import json
+import time
+
+import pytest
+from vendor_api import COMMANDS, TOKEN
+
+
+def counts(simulator):
+    return {name: number for name, number in simulator.summary()["commands"]["by_status"].items() if number}
+
+
+def test_too_many_requests(simulator, twilio):
+    simulator.faults({"kind": "too_many_requests", "count": 1, "retry_after": 7})
+    answer = twilio.send()
+    assert (answer.status, answer.json["code"], answer.headers["Retry-After"]) == (429, 20429, "7")
+    assert simulator.commands() == []
+    assert twilio.send().status == 201
+    assert simulator.requests()["too_many_requests"] == 1
+
+
+def test_a_429_need_not_say_when_to_come_back(simulator, twilio):
+    simulator.faults({"kind": "too_many_requests"})
+    assert twilio.get(COMMANDS).headers["Retry-After"] is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ({}, (500, 20500)),
+        ({"status": 503}, (503, 20503)),
+        ({"status": 403}, (403, 20006)),
+        ({"status": 409}, (409, 20409)),
+        ({"status": 401}, (401, 20003)),
+        ({"status": 400, "code": 99999, "message": "no"}, (400, 99999)),
+        ({"status": 502, "retry_after": 3}, (502, 20502)),
+    ],
+)
+@pytest.mark.parametrize("kind", ["error_before", "error_after"])
+def test_errors_before_and_after_the_work(simulator, twilio, kind, fault, expected):
+    simulator.faults({"kind": kind, **fault})
+    answer = twilio.send()
+    assert (answer.status, answer.json["code"]) == expected
+    assert answer.headers["Retry-After"] == ("3" if "retry_after" in fault else None)
+    assert len(simulator.commands()) == (kind == "error_after")
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "drop_after"])
+def test_a_connection_that_is_cut(simulator, twilio, kind):
+    simulator.faults({"kind": kind, "count": 1})
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+        twilio.send()
+    assert len(simulator.commands()) == (kind == "drop_after")
+    seen = simulator.requests()["recent"][-1]
+    assert (seen["status"], seen["fault"]) == (0, kind)
+    assert twilio.send().status == 201
+
+
+def test_slow(simulator, twilio):
+    simulator.faults({"kind": "slow", "seconds": 0.2})
+    start = time.monotonic()
+    assert twilio.send().status == 201
+    assert time.monotonic() - start >= 0.2
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_hang(simulator, twilio, accepted):
+    simulator.faults({"kind": "hang", "accepted": accepted, "count": 1})
+    with pytest.raises(TimeoutError):
+        twilio.call("POST", COMMANDS, {"Sim": "device-0001", "Payload": "a", "DevicePort": 1}, timeout=0.2)
+    assert len(simulator.commands()) == accepted
+    for _ in range(1000):  # a client that has gone leaves its place
+        if simulator.requests()["in_flight"] == 0:
+            break
+    assert twilio.send().headers["Twilio-Concurrent-Requests"] == "1"
+
+
+def test_a_hang_ends_with_a_cut(simulator, twilio):
+    simulator.faults({"kind": "hang", "seconds": 0.05})
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+        twilio.send()
+
+
+@pytest.mark.parametrize("body", ["html", "empty", "truncated", "wrong-shape"])
+def test_garbage(simulator, twilio, body):
+    simulator.faults({"kind": "garbage", "body": body})
+    answer = twilio.send()
+    assert answer.status == 201
+    assert len(simulator.commands()) == 1
+    if body == "wrong-shape":
+        assert "sid" not in answer.json
+    else:
+        with pytest.raises(json.JSONDecodeError):
+            _ = answer.json
+    assert answer.headers["Content-Type"].startswith("text/html" if body == "html" else "application/json")
+    assert twilio.send("nobody").json["code"] == 83005  # a refusal stays what it is
+
+
+def test_a_list_that_lags_now_and_then(simulator, twilio):
+    twilio.sent()
+    simulator.advance(10)
+    simulator.faults({"kind": "list_lag", "seconds": 11, "count": 1})
+    assert twilio.sent()  # not a list: the fault waits
+    assert twilio.get(COMMANDS).json["ip_commands"] == []
+    assert len(twilio.get(COMMANDS).json["ip_commands"]) == 2
+
+
+def test_an_expired_token(simulator, twilio, kore):
+    simulator.faults({"kind": "expired_token", "count": 1})
+    assert twilio.get(COMMANDS).status == 200
+    answer = kore.get(COMMANDS)
+    assert (answer.status, answer.json["error"]) == (403, "Invalid or expired token")
+    assert kore.get(COMMANDS).status == 200
+
+
+def test_faults_meet_what_they_name(simulator, twilio, anyone):
+    simulator.faults(
+        {"kind": "error_before", "status": 503, "method": "GET", "path": "/v1/Sims"},
+        {"kind": "error_before", "status": 500, "path": TOKEN},
+    )
+    assert twilio.get("/v1/Sims").status == 503
+    assert twilio.get("/v1/Sims/device-0001").status == 503
+    assert twilio.get(COMMANDS).status == 200
+    assert twilio.send().status == 201
+    assert anyone.call("POST", TOKEN, {}).status == 500
+    assert [fault["fired"] for fault in simulator.fired()] == [2, 1]
+
+
+def test_faults_leave_the_token_endpoint_alone_unless_named(simulator, anyone):
+    simulator.faults({"kind": "error_before"})
+    assert anyone.token()
+
+
+def test_skip_and_count(simulator, twilio):
+    simulator.faults({"kind": "error_after", "skip": 2, "count": 1})
+    assert [twilio.send().status for _ in range(5)] == [201, 201, 500, 201, 201]
+
+
+def test_ratios_add_up(simulator, twilio):
+    """At most one fault meets a request, so 30 % and 20 % are 50 %, not 44 %."""
+    simulator.faults(
+        {"kind": "error_before", "status": 500, "ratio": 0.3},
+        {"kind": "error_before", "status": 503, "ratio": 0.2},
+    )
+    statuses = [twilio.get("/v1/Fleets").status for _ in range(600)]
+    assert 0.25 < statuses.count(500) / 600 < 0.35
+    assert 0.15 < statuses.count(503) / 600 < 0.25
+    fired = simulator.fired()
+    assert [fault["fired"] for fault in fired] == [statuses.count(500), statuses.count(503)]
+    assert fired[0]["kind"] == "error_before"
+
+
+def test_all_of_a_ratio(simulator, twilio):
+    simulator.faults({"kind": "error_before", "ratio": 1, "count": 2})
+    assert [twilio.get("/v1/Fleets").status for _ in range(4)] == [500, 500, 200, 200]
+
+
+def test_faults_are_the_same_for_the_same_seed(simulator, twilio):
+    def dealt(seed):
+        simulator.reset(seed=seed)
+        simulator.faults({"kind": "error_before", "ratio": 0.5})
+        return [twilio.get("/v1/Fleets").status for _ in range(40)]
+
+    assert dealt(1) == dealt(1) != dealt(2)
+
+
+def test_faults_end(simulator, twilio):
+    simulator.faults({"kind": "error_before"})
+    simulator.faults()
+    assert twilio.get(COMMANDS).status == 200
+    simulator.faults({"kind": "error_before"})
+    simulator.control("DELETE", "faults")
+    assert simulator.fired() == []
+    simulator.faults({"kind": "error_before"})
+    simulator.reset()
+    assert twilio.get(COMMANDS).status == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "named"),
+    [
+        ({"kind": "earthquake"}, "earthquake"),
+        ({}, "kind"),
+        ({"kind": "slow"}, "seconds"),
+        ({"kind": "error_before", "status": 200}, "status"),
+        ({"kind": "error_before", "ratio": 2}, "ratio"),
+        ({"kind": "drop_after", "often": True}, "often"),
+        ({"kind": "garbage", "body": "soup"}, "body"),
+    ],
+)
+def test_a_fault_that_is_refused(simulator, fault, named):
+    with pytest.raises(ValueError, match=named):
+        simulator.faults(fault)
+    assert simulator.fired() == []
