@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_supersim.api.errors import SuperSimError, Verdict
 from airflow_provider_supersim.delivery.outcome import overdue_sentence, unreadable_sentence
-from airflow_provider_supersim.delivery.watch import GRACE, Waited, watcher_of
+from airflow_provider_supersim.delivery.watch import GRACE, Waited, Watcher, watcher_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
@@ -35,7 +35,7 @@ def airflow_failures(doing: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise AirflowFailException(f"Nothing was sent. {error}") from error
+        raise AirflowFailException(str(error)) from error
     except SuperSimError as error:
         if error.verdict is Verdict.REFUSED:
             raise AirflowFailException(str(error)) from error
@@ -44,12 +44,26 @@ def airflow_failures(doing: Callable[[], str]) -> Iterator[None]:
         raise AirflowException(f"Killed while {doing()}.") from None
 
 
+def check_on_clear(on_clear: str) -> None:
+    """Check an operator's argument.
+
+    :raises ValueError: it is neither ``resume`` nor ``restart``
+    """
+    if on_clear not in ("resume", "restart"):
+        raise ValueError(f"on_clear must be 'resume' or 'restart', got {on_clear!r}")
+
+
+def watcher_of_hook(hook: SuperSimHook) -> Watcher:
+    """Return the watcher for the hook's account; to be called in the event loop of the hook's session."""
+    # The watcher has a budget of its own for failures; a client that kept trying would hide them from it.
+    return watcher_of(hook.account, partial(hook.account.client, keep_trying=0))
+
+
 def wait_in_worker(hook: SuperSimHook, sids: list[str], *, poll_interval: float, timeout: float) -> Waited:
     """Wait here, and hold the worker slot."""
 
     async def wait() -> Waited:
-        watcher = watcher_of(hook.account, partial(hook.account.client, keep_trying=0))
-        return await watcher.wait(sids, interval=poll_interval, timeout=timeout)
+        return await watcher_of_hook(hook).wait(sids, interval=poll_interval, timeout=timeout)
 
     return hook.session.run(wait)
 
@@ -60,18 +74,29 @@ def look_once(hook: SuperSimHook, sids: list[str]) -> Waited:
 
 
 def wait_in_triggerer(
-    task: BaseOperator, sids: list[str], *, supersim_conn_id: str, poll_interval: float, timeout: float
+    task: BaseOperator,
+    sids: list[str],
+    *,
+    supersim_conn_id: str,
+    poll_interval: float,
+    timeout: float,
+    with_commands: bool = True,
 ) -> NoReturn:
-    """Defer the task until the commands are settled or ``timeout`` seconds are over."""
+    """Defer the task until the commands are settled or ``timeout`` seconds are over.
+
+    :param with_commands: see :class:`SuperSimIpCommandTrigger`
+    """
     from airflow_provider_supersim.triggers.ip_command import SuperSimIpCommandTrigger
 
-    task.log.info("Waiting in the triggerer, at most %g s, for the status of %s IP Command(s).", timeout, len(sids))
+    what = f"the status of {len(sids)} IP Command(s)" if sids else "the next step"
+    task.log.info("Waiting in the triggerer for %s, at most %.0f s", what, timeout)
     task.defer(
         trigger=SuperSimIpCommandTrigger(
             ip_command_sids=sids,
             supersim_conn_id=supersim_conn_id,
             poll_interval=poll_interval,
             deadline=datetime.now(UTC) + timedelta(seconds=timeout),
+            with_commands=with_commands,
         ),
         method_name="execute_complete",
         # The trigger's own deadline comes first, for it can say what it knows. This one is for a triggerer that hangs.
@@ -85,6 +110,8 @@ def read_event(event: Any) -> Waited:
     :raises AirflowException: it is not one that this provider's trigger sends
     """
     try:
+        if not isinstance(event, dict) or event.keys() != set(Waited.__struct_fields__):
+            raise ValueError(f"its keys are not {', '.join(Waited.__struct_fields__)}")  # noqa: TRY301  # one sentence
         return Waited.from_event(event)
     except ValueError as error:
         raise AirflowException(f"The trigger sent an event that cannot be read ({error}): {event!r}") from error

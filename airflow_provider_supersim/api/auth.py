@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import html
+import json
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Awaitable, Callable
+from urllib.parse import quote, quote_plus
 
 import anyio
 import httpx
 from typing_extensions import override
 
 from airflow_provider_supersim.api import protocol
+from airflow_provider_supersim.api.errors import SuperSimError
 
 Send = Callable[[httpx.Request], Awaitable[httpx.Response]]
 
@@ -54,7 +60,8 @@ class BasicAuth(Auth):
 class ClientCredentialsAuth(Auth):
     """KORE: OAuth2 client credentials. One token for all requests, renewed a little before it ends.
 
-    However many requests find it missing or refused at the same time, one of them fetches the next.
+    However many requests find it missing or refused at the same time, one of them fetches the next. Where it fails, it
+    has failed for all of them.
     """
 
     def __init__(self, token_url: str, client_id: str, client_secret: str, *, timeout: float) -> None:
@@ -63,13 +70,19 @@ class ClientCredentialsAuth(Auth):
         self._client_secret = client_secret
         self._timeout = timeout
         self._header = ""
+        self._tokens: deque[str] = deque(maxlen=2)  # the one before, too: a late reply may echo it
         self._renew_at = 0.0
         self._one_at_a_time = anyio.Lock()
+        self._tries = 0
+        self._failure: SuperSimError | None = None
 
     @override
     async def header(self, send: Send) -> str:
         if not self._fresh():
+            tries = self._tries
             async with self._one_at_a_time:
+                if self._failure and self._tries > tries:  # while this one waited its turn
+                    raise copy.copy(self._failure)
                 if not self._fresh():
                     await self._fetch(send)
         return self._header
@@ -82,23 +95,38 @@ class ClientCredentialsAuth(Auth):
 
     @override
     def redact(self, text: str) -> str:
-        return _without(text, self._client_secret, self._header.removeprefix("Bearer "))
+        return _without(text, self._client_secret, *self._tokens)
 
     def _fresh(self) -> bool:
         return bool(self._header) and time.monotonic() < self._renew_at
 
     async def _fetch(self, send: Send) -> None:
         asked_at = time.monotonic()
-        response = await send(
-            protocol.token_request(self._token_url, self._client_id, self._client_secret, self._timeout)
-        )
-        token = protocol.read_token(response, self.redact)
+        request = protocol.token_request(self._token_url, self._client_id, self._client_secret, self._timeout)
+        try:
+            token = protocol.read_token(await send(request), self.redact)
+        except SuperSimError as error:
+            self._failure = error
+            raise
+        else:
+            self._failure = None
+        finally:
+            self._tries += 1
         # A tenth of its life early, a minute at the most: no request should meet its end under way.
         self._renew_at = asked_at + token.expires_in - min(60.0, token.expires_in / 10)
+        self._tokens.append(token.access_token)
         self._header = f"Bearer {token.access_token}"
 
 
 def _without(text: str, *secrets: str) -> str:
     for secret in filter(None, secrets):
-        text = text.replace(secret, "***")
+        # As an echo may write it: in a URL, a form, HTML, JSON.
+        for written in (
+            secret,
+            quote(secret, safe=""),
+            quote_plus(secret),
+            html.escape(secret),
+            json.dumps(secret)[1:-1],
+        ):
+            text = text.replace(written, "***")
     return text

@@ -1,36 +1,28 @@
-"""The one client: sends what :mod:`~airflow_provider_supersim.api.protocol` builds, paced.
-
-It speaks to httpx's transport, not to ``httpx.AsyncClient``: no redirect is followed, no cookie is kept, and no line is
-logged for each request. ``httpx-aiohttp`` carries it, because httpx's own pool costs O(connections) for each request.
-"""
+"""The one client: sends what :mod:`~airflow_provider_supersim.api.protocol` builds, paced."""
 
 from __future__ import annotations
 
-import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay, wait_random_exponential
 
 from airflow_provider_supersim.api import protocol
 from airflow_provider_supersim.api.auth import Auth
-from airflow_provider_supersim.api.errors import (
-    NoReplyError,
-    NotConnectedError,
-    SuperSimError,
-    UnreadableReplyError,
-    Verdict,
-)
+from airflow_provider_supersim.api.errors import SuperSimError, UnreadableReplyError, Verdict
 from airflow_provider_supersim.api.models import Fleet, IpCommand, IpCommandRequest, Resource, Sim
 from airflow_provider_supersim.api.pace import Pace
+from airflow_provider_supersim.api.transport import Transport
 
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
+
+#: Seconds for which a reply's date still serves.
+FRESH = 10.0
 
 K = TypeVar("K", bound=Resource)
 Read = Callable[[httpx.Response, type[K], protocol.Redact], T]
@@ -63,20 +55,20 @@ class AsyncSuperSimClient:
         self._endpoint = protocol.Endpoint((base_url or vendor.base_url).rstrip("/"), timeout)
         self._auth = auth
         self._pace = pace or Pace(vendor.max_concurrency)
-        self._ca_bundle = ca_bundle
+        self._transport = Transport(ca_bundle, auth.redact)
         self._keep_trying = keep_trying
         self._date: datetime | None = None
+        self._dated_at = 0.0
         self._date_header: str | None = None
 
     async def __aenter__(self) -> Self:
-        tls = ssl.create_default_context(cafile=self._ca_bundle)
-        self._transport = AiohttpTransport(verify=tls, client=lambda: _session(tls))
+        await self._transport.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._transport.aclose()
+        await self._transport.__aexit__(kind, error, trace)
 
     async def send_ip_command(
         self,
@@ -103,10 +95,13 @@ class AsyncSuperSimClient:
         )
         return await self.send(request)
 
-    async def send(self, command: IpCommandRequest) -> IpCommand:
-        """Send a command that was built before; as :meth:`send_ip_command`."""
+    async def send(self, command: IpCommandRequest, *, may_leave: Callable[[], None] = lambda: None) -> IpCommand:
+        """Send a command that was built before; as :meth:`send_ip_command`.
+
+        :param may_leave: called each time right before the request leaves; what it raises holds the request back
+        """
         request = self._endpoint.create_ip_command(command)
-        return await self._call(request, protocol.read_one, IpCommand, rated=True)
+        return await self._call(request, protocol.read_one, IpCommand, rated=True, may_leave=may_leave)
 
     async def get_ip_command(self, sid: str) -> IpCommand:
         """Return the IP Command with this sid (``HG…``).
@@ -158,9 +153,9 @@ class AsyncSuperSimClient:
     async def date(self) -> datetime:
         """Return a time by the API's own clock: its latest ``Date`` header, or that of a small request made for it.
 
-        What is sent from now on was created at this time or later.
+        What is sent from now on is created at this time or later, and by no more than some seconds.
         """
-        if self._date is None:
+        if self._date is None or time.monotonic() - self._dated_at > FRESH:
             await self._call(self._endpoint.get(protocol.IP_COMMANDS, {"PageSize": 1}), protocol.read_page, IpCommand)
         if self._date is None:
             raise UnreadableReplyError(
@@ -185,73 +180,61 @@ class AsyncSuperSimClient:
                 return
             request = self._endpoint.next_page(page.next_page_url)
 
-    async def _call(self, request: httpx.Request, read: Read[K, T], kind: type[K], *, rated: bool = False) -> T:
+    async def _call(
+        self,
+        request: httpx.Request,
+        read: Read[K, T],
+        kind: type[K],
+        *,
+        rated: bool = False,
+        may_leave: Callable[[], None] = lambda: None,
+    ) -> T:
         """Make the request, and make it again for as long as that is safe and may help."""
         try:
-            return await self._attempt(request, read, kind, rated)
+            return await self._attempt(request, read, kind, rated, may_leave)
         except SuperSimError as error:
             if not error.retryable or not self._keep_trying:
                 raise
-        # Made only now: tenacity's machinery costs as much as a request that goes well.
+            failed = [error]
+
+        async def attempt() -> T:
+            if failed:
+                raise failed.pop()
+            return await self._attempt(request, read, kind, rated, may_leave)
+
+        # Made only now, with the failure as its first attempt: tenacity costs as much as a request that goes well.
         patiently = AsyncRetrying(
             retry=retry_if_exception(lambda error: isinstance(error, SuperSimError) and error.retryable),
             wait=_pause,
-            stop=stop_after_delay(self._keep_trying),
+            stop=stop_before_delay(self._keep_trying),
             reraise=True,
         )
-        return await patiently(self._attempt, request, read, kind, rated)
+        return await patiently(attempt)
 
-    async def _attempt(self, request: httpx.Request, read: Read[K, T], kind: type[K], rated: bool) -> T:
+    async def _attempt(
+        self,
+        request: httpx.Request,
+        read: Read[K, T],
+        kind: type[K],
+        rated: bool,
+        may_leave: Callable[[], None],
+    ) -> T:
         async with self._pace.admit(rated=rated):
-            return read(await self._authorized(request), kind, self._auth.redact)
+            return read(await self._authorized(request, may_leave), kind, self._auth.redact)
 
-    async def _authorized(self, request: httpx.Request) -> httpx.Response:
-        header = await self._auth.header(self._carry)
+    async def _authorized(self, request: httpx.Request, may_leave: Callable[[], None]) -> httpx.Response:
+        header = await self._auth.header(self._transport.send)
         request.headers["Authorization"] = header
-        response = await self._carry(request)
+        may_leave()
+        response = await self._transport.send(request)
         if protocol.says_token_expired(response) and self._auth.renew(header):
             # It was refused at the door, so this is no second command.
-            request.headers["Authorization"] = await self._auth.header(self._carry)
-            response = await self._carry(request)
+            request.headers["Authorization"] = await self._auth.header(self._transport.send)
+            response = await self._transport.send(request)
         if (date := response.headers.get("Date")) != self._date_header:
             self._date_header, self._date = date, protocol.date_of(response) or self._date
+        self._dated_at = time.monotonic()
         return response
-
-    async def _carry(self, request: httpx.Request) -> httpx.Response:
-        try:
-            response = await self._transport.handle_async_request(request)
-            try:
-                await response.aread()
-            finally:
-                await response.aclose()
-        except (httpx.RequestError, aiohttp.ClientError) as error:
-            raise _judge(request, error) from error
-        return response
-
-
-def _session(tls: ssl.SSLContext) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=tls, limit=0),  # the pace limits
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=True,  # HTTPS_PROXY and NO_PROXY, as everywhere in Airflow
-    )
-
-
-def _judge(request: httpx.Request, error: Exception) -> SuperSimError:
-    """Say what a failure of the transport tells about the request."""
-    what = protocol.describe(request)
-    if isinstance(error, httpx.DecodingError):
-        words = f"the reply cannot be decoded: {error}"
-        return UnreadableReplyError(words, request=what, verdict=protocol.unsure(request))
-    # httpx-aiohttp calls a connection that was *lost* a ConnectTimeout too: only aiohttp's own error can tell.
-    cause = error if isinstance(error, aiohttp.ClientError) else error.__cause__
-    words = f"{request.url.host}: {cause or error or type(cause or error).__name__}"
-    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-        words = f"the certificate is not trusted of {words}"
-        return NotConnectedError(words, request=what, verdict=Verdict.REFUSED)
-    if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.ClientHttpProxyError):
-        return NotConnectedError(f"no connection to {words}", request=what, verdict=Verdict.TRY_AGAIN)
-    return NoReplyError(f"no whole reply from {words}", request=what, verdict=protocol.unsure(request))
 
 
 def _pause(state: RetryCallState) -> float:

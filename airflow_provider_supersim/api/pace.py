@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 
 import anyio
 from aiolimiter import AsyncLimiter  # a leaky bucket for asyncio: small, typed, maintained; no thread of its own
@@ -28,6 +28,7 @@ class Pace:
         self._slots = anyio.CapacityLimiter(max_concurrency)
         # One token at a time: a bucket as large as the rate would let a second's worth go at once.
         self._rate = AsyncLimiter(1, 1 / max_rate) if max_rate else None
+        self._turn = anyio.Lock()
         self._calm = 0
         self._halved_at = 0.0
         self._resume_at = 0.0
@@ -43,8 +44,15 @@ class Pace:
 
         :param rated: whether the request counts against ``max_rate``, as commands do and reads do not
         """
-        async with self._rate if rated and self._rate else nullcontext(), self._slots:
-            await anyio.sleep(max(0.0, self._resume_at - time.monotonic()))
+        rate = self._rate if rated else None
+        async with AsyncExitStack() as place:
+            # The rate comes last, for what has passed it must not be held back and then let go in a burst; and one at a
+            # time, so that those who wait for it hold one place, not all.
+            async with self._turn if rate else nullcontext():
+                await place.enter_async_context(self._slots)
+                await anyio.sleep(max(0.0, self._resume_at - time.monotonic()))
+                if rate:
+                    await rate.acquire()
             began = time.monotonic()
             try:
                 yield

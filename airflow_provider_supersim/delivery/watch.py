@@ -31,6 +31,9 @@ KNOWN_STATUSES = frozenset(Status)
 GRACE = 30.0  # seconds after a deadline in which a round that hangs may still end
 
 
+OnRead = Callable[[IpCommand], None]
+
+
 class Waited(msgspec.Struct, frozen=True, kw_only=True):
     """How a wait ended.
 
@@ -60,26 +63,36 @@ class Waited(msgspec.Struct, frozen=True, kw_only=True):
 
         :raises ValueError: for anything else
         """
+        if not isinstance(event, dict) or set(event) != set(cls.__struct_fields__):
+            raise ValueError(f"its fields are not {', '.join(cls.__struct_fields__)}")
         return msgspec.convert(event, cls, dec_hook=parse_field)
 
 
 class _Ticket:
     """One waiter: the commands that it still waits for, and those that it has."""
 
-    __slots__ = ("deadline", "done", "interval", "read", "waiting")
+    __slots__ = ("deadline", "done", "interval", "on_read", "read", "waiting")
 
-    def __init__(self, sids: Iterable[str], interval: float, deadline: float) -> None:
+    def __init__(self, sids: Iterable[str], interval: float, deadline: float, on_read: OnRead | None) -> None:
         self.waiting = set(sids)
+        self.on_read = on_read
         self.read: dict[str, IpCommand] = {}
         self.interval = interval
         self.deadline = deadline
         self.done: asyncio.Future[Waited] = asyncio.get_running_loop().create_future()
 
+    def take(self, command: IpCommand) -> None:
+        """Keep what was read, or hand it on."""
+        if self.on_read:
+            self.on_read(command)
+        else:
+            self.read[str(command.sid)] = command
+
     def state(self, error: SuperSimError | None = None) -> Waited:
         """Return what is known now."""
         return Waited(
             commands=list(self.read.values()),
-            unread=sorted(self.waiting - self.read.keys()),
+            unread=[] if self.on_read else sorted(self.waiting - self.read.keys()),
             error=str(error) if error else None,
             retryable=error is None or error.retryable,
         )
@@ -109,13 +122,16 @@ class Watcher:
         self._pages: float | None = None  # that the list took at the last walk; None: not known yet
         self._logged: set[str] = set()
 
-    async def wait(self, sids: Iterable[str], *, interval: float, timeout: float) -> Waited:
+    async def wait(
+        self, sids: Iterable[str], *, interval: float, timeout: float, on_read: OnRead | None = None
+    ) -> Waited:
         """Wait until every command is settled, the time is over, or reading has failed for good.
 
         :param interval: seconds between two looks, less than which nobody waits
-        :param timeout: seconds from now
+        :param timeout: seconds from now; with 0 each status is read once
+        :param on_read: called with each command as it is read, which the result then does not name
         """
-        ticket = _Ticket(sids, interval, time.monotonic() + timeout)
+        ticket = _Ticket(sids, interval, time.monotonic() + timeout, on_read)
         if not ticket.waiting:
             return Waited()
         self._add(ticket)
@@ -218,7 +234,7 @@ class Watcher:
             self._log_once(f"Status {command.status.value!r} is new to this provider; it is waited on like 'queued'.")
         sid = str(command.sid)
         for ticket in list(self._by_sid.get(sid, [])):
-            ticket.read[sid] = command
+            ticket.take(command)
             if command.status.settled:
                 ticket.waiting.discard(sid)
                 self._forget(sid, ticket)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -43,6 +43,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Account({self.login} at {self.base_url})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("login", self.login), ("base_url", self.base_url)]
 
     @classmethod
     def read(cls, connection: ConnectionFields, extra: Mapping[str, Any]) -> Account:
@@ -120,16 +123,28 @@ def _vendor(name: object, host: str, login: str) -> Vendor:
 def _with_port(host: str, connection: ConnectionFields) -> str:
     """Put together what the URI form of a connection takes apart: ``supersim://…@host:8025``."""
     url = host if "://" in host else f"{connection.schema or 'https'}://{host}"
-    return f"{url}:{connection.port}" if connection.port and urlsplit(url).port is None else url
+    return f"{url}:{connection.port}" if connection.port and _parts("host", url).port is None else url
 
 
 def _url(field: str, url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ValueError(f"{field} must be a host name or an http(s) URL without user, query and fragment, got {url!r}")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    parts = _parts(field, url)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         raise ValueError(f"{field} is plain http://, which would show the credentials to the network; use https://")
     return url.rstrip("/")
+
+
+def _parts(field: str, url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # also from reading the port
+        fits = False
+    if not fits or parts.username or parts.query or parts.fragment or any(map(str.isspace, url)):
+        # What is wrong with it may be a secret in it: it is not quoted.
+        raise ValueError(
+            f"{field} must be a host name or an http(s) URL, without user, query, fragment and white space"
+        )
+    return parts
 
 
 def _is_loopback(host: str) -> bool:
@@ -158,6 +173,10 @@ def _ca_bundle(verify: object) -> str | None:
         return None
     if verify is False or str(verify).lower() in ("false", "0", "no", "off"):
         raise ValueError("extra.verify cannot be switched off; give the path of a CA bundle that knows the host")
-    if not Path(str(verify)).is_file():
-        raise ValueError(f"extra.verify must be the path of a CA bundle; this machine has no file {str(verify)!r}")
+    try:
+        ssl.create_default_context(cafile=str(verify))
+    except OSError as error:  # ssl's own errors are such
+        raise ValueError(
+            f"extra.verify must be the path of a CA bundle; {str(verify)!r} is none here: {error}"
+        ) from None
     return str(verify)

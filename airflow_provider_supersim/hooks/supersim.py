@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook
 
@@ -40,6 +42,7 @@ class SuperSimHook(BaseHook):
     def __init__(self, supersim_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.supersim_conn_id = supersim_conn_id
+        self._cancelled = False
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -76,6 +79,8 @@ class SuperSimHook(BaseHook):
     @cached_property
     def session(self) -> Session:
         """The blocking session that this hook's calls share."""
+        if self._cancelled:
+            raise CancelledError
         session = Session(self.account.client())
         weakref.finalize(self, session.close)
         return session
@@ -86,9 +91,23 @@ class SuperSimHook(BaseHook):
             session.close()
 
     def cancel(self) -> None:
-        """End the call that is under way, from a signal handler or another thread."""
+        """End the call that is under way, and make no other; from a signal handler or another thread."""
+        self._cancelled = True
         if session := self.__dict__.get("session"):
             session.cancel()
+
+    def limit(self, *, max_concurrency: int | None, max_rate: float | None, share: int) -> None:
+        """Use less of the account than the connection allows. To be called before anything is sent.
+
+        :param max_concurrency: requests at once, instead of the connection's
+        :param max_rate: commands a second, instead of the connection's
+        :param share: how many tasks divide these among them
+        """
+        account = self.account
+        concurrency, rate = max_concurrency or account.max_concurrency, max_rate or account.max_rate
+        self.account = msgspec.structs.replace(
+            account, max_concurrency=max(1, concurrency // share), max_rate=rate / share if rate else None
+        )
 
     def send_ip_command(
         self,

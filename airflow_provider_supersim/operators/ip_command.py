@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_supersim.api.models import IpCommand
     from airflow_provider_supersim.delivery.watch import Waited
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
@@ -35,6 +36,10 @@ class SuperSimIpCommandOperator(BaseOperator):
     :param deferrable: whether to wait in the triggerer; default: ``[operators] default_deferrable``
     :param poll_interval: seconds between two looks at the status
     :param timeout: seconds to wait for the final status
+    :param ledger_path: remember in object storage what was sent, instead of in Airflow's task state store (3.3+)
+        (templated)
+    :param on_clear: after a clear by hand, ``restart`` sends again; ``resume`` only what was not sent. A retry never
+        sends again what was sent, unless it failed
     :param supersim_conn_id: connection of type ``supersim`` (templated)
     :raises AirflowFailException: for what no retry can mend: bad input, and 400, 401, 403 and 404 from the API
     :raises AirflowException: the command failed, was not settled in time, or the API could not be reached
@@ -47,6 +52,7 @@ class SuperSimIpCommandOperator(BaseOperator):
         "payload_type",
         "callback_url",
         "callback_method",
+        "ledger_path",
         "supersim_conn_id",
     )
     template_ext: Sequence[str] = (".json", ".txt")
@@ -66,6 +72,8 @@ class SuperSimIpCommandOperator(BaseOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float = 5,
         timeout: float = 300,
+        ledger_path: str | None = None,
+        on_clear: str = "restart",
         supersim_conn_id: str = "supersim_default",
         **kwargs: Any,
     ) -> None:
@@ -80,30 +88,25 @@ class SuperSimIpCommandOperator(BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
+        self.ledger_path = ledger_path
+        self.on_clear = on_clear
         self.supersim_conn_id = supersim_conn_id
         self._hook: SuperSimHook | None = None
-        self._doing = "nothing had been sent"
+        self._doing = "nothing had been sent yet"
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send, push the sid, and wait."""
         from airflow_provider_supersim.delivery.outcome import describe
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
-        from airflow_provider_supersim.tasks import airflow_failures, wait_in_triggerer, wait_in_worker
+        from airflow_provider_supersim.tasks import airflow_failures, check_on_clear, wait_in_triggerer, wait_in_worker
 
         self._hook = hook = SuperSimHook(self.supersim_conn_id)
         with airflow_failures(lambda: self._doing), closing(hook):
-            self._doing = f"a command to SIM {self.sim} was on its way to the API; whether it was accepted is not known"
-            command = hook.send_ip_command(
-                self.sim,
-                self.payload,
-                self.device_port,
-                payload_type=self.payload_type,
-                callback_url=self.callback_url,
-                callback_method=self.callback_method,
-            )
-            self._doing = f"{describe(command)}; it may still be sent, and the API cannot take it back"
+            check_on_clear(self.on_clear)
+            self._doing = f"sending to SIM {self.sim}; the next try looks up whether the API has accepted it"
+            command = hook.session.run(self._send_once, hook, context)
+            self._doing = f"waiting for {describe(command)}; it may still be sent, and the API cannot take it back"
             context["ti"].xcom_push(key="ip_command_sid", value=command.sid)
-            self.log.info("Accepted: %s", describe(command))
             if not self.wait_for_completion:
                 return command.to_dict()
             if self.deferrable:
@@ -126,6 +129,26 @@ class SuperSimIpCommandOperator(BaseOperator):
         from airflow_provider_supersim.tasks import read_event
 
         return self._conclude(read_event(event))
+
+    async def _send_once(self, hook: SuperSimHook, context: Context) -> IpCommand:
+        """Send the command, unless an earlier try has sent it."""
+        from airflow_provider_supersim.api.models import IpCommandRequest
+        from airflow_provider_supersim.delivery.outcome import describe
+        from airflow_provider_supersim.delivery.single import send_once
+        from airflow_provider_supersim.ledgers import open_ledger, store_for
+
+        request = IpCommandRequest.build(
+            self.sim,
+            self.payload,
+            self.device_port,
+            payload_type=self.payload_type,
+            callback_url=self.callback_url,
+            callback_method=self.callback_method,
+        )
+        ledger = await open_ledger(store_for(context, self.ledger_path, self.log), context, self.on_clear)
+        command, anew = await send_once(hook.session.client, ledger, request)
+        self.log.info("%s: %s", "Accepted" if anew else "Sent by an earlier try, so not again", describe(command))
+        return command
 
     def on_kill(self) -> None:
         """Stop sending and waiting at once; :meth:`execute` then says how far it was."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseSensorOperator, conf
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    conf,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -42,11 +48,13 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
         self.ip_command_sid = ip_command_sid
         self.deferrable = deferrable
         self.supersim_conn_id = supersim_conn_id
+        self._seen: Waited | None = None
 
     def execute(self, context: Context) -> Any:
         """Defer, or go on as sensors do."""
         if not self.deferrable:
-            return super().execute(context)
+            with self._in_our_words():
+                return super().execute(context)
         from airflow_provider_supersim.tasks import wait_in_triggerer
 
         return wait_in_triggerer(
@@ -56,6 +64,11 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
             poll_interval=self.poke_interval,
             timeout=self.timeout,
         )
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral."""
+        with self._in_our_words():
+            return super().resume_execution(next_method, next_kwargs, context)
 
     def poke(self, context: Context) -> bool:
         """Read the statuses once."""
@@ -70,15 +83,12 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
 
         :param event: :class:`~airflow_provider_supersim.delivery.watch.Waited` as a dict
         """
-        from airflow.providers.common.compat.sdk import AirflowSensorTimeout
-
-        from airflow_provider_supersim.delivery.outcome import overdue_sentence
         from airflow_provider_supersim.tasks import check_readable, read_event
 
         waited = read_event(event)
         if not self._all_sent(waited):
             check_readable(waited)
-            raise AirflowSensorTimeout(overdue_sentence(waited, self.timeout))
+            raise AirflowSensorTimeout("not all were settled in time")
 
     def _sids(self) -> list[str]:
         sids = [self.ip_command_sid] if isinstance(self.ip_command_sid, str) else list(self.ip_command_sid or [])
@@ -90,7 +100,20 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
     def _all_sent(self, waited: Waited) -> bool:
         from airflow_provider_supersim.delivery.outcome import failed_commands, failed_sentence, summary
 
+        self._seen = waited
         if failed := failed_commands(waited):
             raise AirflowFailException(failed_sentence(failed))
         self.log.info(summary(waited))
         return waited.settled and waited.error is None
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        """Name the commands where Airflow says only that a sensor has timed out, or was skipped by ``soft_fail``."""
+        from airflow_provider_supersim.delivery.outcome import overdue_sentence
+
+        try:
+            yield
+        except (AirflowSensorTimeout, AirflowSkipException) as error:
+            if error.__cause__ is None and self._seen is None:
+                raise
+            raise type(error)(str(error.__cause__ or overdue_sentence(self._seen, self.timeout))) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_supersim.delivery.watch import watcher_of
+from airflow_provider_supersim.delivery.watch import Waited, watcher_of
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
 
@@ -20,20 +21,28 @@ class SuperSimIpCommandTrigger(BaseTrigger):
     :class:`~airflow_provider_supersim.delivery.watch.Waited` as a dict. The trigger only reads: a triggerer that dies
     and starts it again sends nothing.
 
-    :param ip_command_sids: sids (``HG…``) to wait for
+    :param ip_command_sids: sids (``HG…``) to wait for; with none, the trigger fires at the deadline
     :param supersim_conn_id: the connection
     :param poll_interval: seconds between two looks
     :param deadline: when to give up; it is a time of day, so a restarted triggerer does not start it anew
+    :param with_commands: whether the event names the commands; a fleet's would be too many
     """
 
     def __init__(
-        self, *, ip_command_sids: list[str], supersim_conn_id: str, poll_interval: float, deadline: datetime
+        self,
+        *,
+        ip_command_sids: list[str],
+        supersim_conn_id: str,
+        poll_interval: float,
+        deadline: datetime,
+        with_commands: bool = True,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own has no annotations
         self.ip_command_sids = ip_command_sids
         self.supersim_conn_id = supersim_conn_id
         self.poll_interval = poll_interval
         self.deadline = deadline
+        self.with_commands = with_commands
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and all arguments."""
@@ -44,14 +53,24 @@ class SuperSimIpCommandTrigger(BaseTrigger):
                 "supersim_conn_id": self.supersim_conn_id,
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
+                "with_commands": self.with_commands,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
+        timeout = max(0.0, (self.deadline - datetime.now(UTC)).total_seconds())
+        if not self.ip_command_sids:
+            await asyncio.sleep(timeout)
+            yield TriggerEvent(Waited().to_event())
+            return
         account = await SuperSimHook(self.supersim_conn_id).aget_account()
         # The watcher has a budget of its own for failures; a client that kept trying would hide them from it.
         watcher = watcher_of(account, partial(account.client, keep_trying=0))
-        timeout = max(0.0, (self.deadline - datetime.now(UTC)).total_seconds())
-        waited = await watcher.wait(self.ip_command_sids, interval=self.poll_interval, timeout=timeout)
+        waited = await watcher.wait(
+            self.ip_command_sids,
+            interval=self.poll_interval,
+            timeout=timeout,
+            on_read=None if self.with_commands else lambda _: None,
+        )
         yield TriggerEvent(waited.to_event())

@@ -1,0 +1,232 @@
+"""What has been attempted, written before it happens.
+
+The API accepts a POST and forgets who asked, so the memory of it is ours. A ledger is a journal of chunks of some
+hundreds of commands: a chunk is written before its first command leaves, again when the outcome of each is known, and
+again when statuses have moved. Whoever dies in between leaves entries that are *about to be sent*, and the next try
+looks them up in the API before it sends anything.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Protocol
+
+import anyio.to_thread
+import msgspec
+
+from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest, Status
+
+#: Commands in a chunk. A full one, with names and errors of the greatest length, stays under the 64 KB of a value in
+#: Airflow's task state store; two or three writes for each chunk come to 0.2 ms a command.
+CHUNK = 250
+ERROR_LENGTH = 80
+
+ABOUT_TO_SEND = "about_to_send"  # the only state in which nobody knows: look in the API
+WITHDRAWN = "not_sent"  # surely never accepted
+REFUSED = "refused"  # the API said no
+
+
+class Store(Protocol):
+    """Where a ledger is kept: small JSON values under names. The methods block; they are called in a thread."""
+
+    def get(self, key: str) -> Any | None:
+        """Return the value, or ``None`` where there is none."""
+
+    def set(self, key: str, value: Any) -> None:
+        """Write or overwrite the value, whole or not at all."""
+
+
+class NoStore:
+    """For want of a place: the ledger lives in its process, protects within one try, and dies with it."""
+
+    def get(self, key: str) -> Any | None:
+        """Return ``None``: nothing is kept."""
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep nothing."""
+
+
+class Entry(msgspec.Struct, gc=False, array_like=True):
+    """The latest attempt to send a command to one device.
+
+    :ivar content: fingerprint of what is sent
+    :ivar status: a status of the API, or :data:`ABOUT_TO_SEND`, :data:`WITHDRAWN`, :data:`REFUSED`
+    :ivar attempt: 1 for the first; counted anew after a manual clear
+    :ivar clears: how often the task had been cleared by hand
+    :ivar sent_at: when the API accepted it, in seconds since 1970 by its clock
+    :ivar earlier: sids of earlier attempts, which no later one may claim
+    """
+
+    content: str
+    status: str = ABOUT_TO_SEND
+    attempt: int = 1
+    clears: int = 0
+    sid: str | None = None
+    sim_sid: str | None = None
+    sent_at: int | None = None
+    settled_at: int | None = None
+    error: str | None = None
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def open(self) -> bool:
+        """Whether the API has accepted it and not settled it yet."""
+        return self.sid is not None and not Status(self.status).settled
+
+    def take(self, command: IpCommand) -> None:
+        """Note what the API says of the command."""
+        self.sid, self.sim_sid, self.status, self.error = command.sid, command.sim_sid, command.status.value, None
+        self.sent_at = int(command.date_created.timestamp()) if command.date_created else None
+        if command.status.settled and command.date_updated:
+            self.settled_at = int(command.date_updated.timestamp())
+
+    def refuse(self, error: Exception) -> None:
+        """Note that the API said no."""
+        self.status, self.error = REFUSED, str(error)[:ERROR_LENGTH]
+
+    def withdraw(self, why: str) -> None:
+        """Note that it surely was not accepted, and is not being sent any more."""
+        self.status, self.error = WITHDRAWN, why[:ERROR_LENGTH]
+
+
+class Chunk:
+    """Some entries that are written together.
+
+    :ivar since: a time by the API's clock, in seconds since 1970, before which none of them was sent
+    """
+
+    __slots__ = ("changed", "entries", "number", "since")
+
+    def __init__(self, number: int, since: int, entries: dict[str, Entry]) -> None:
+        self.number = number
+        self.since = since
+        self.entries = entries
+        self.changed = False
+
+
+class Ledger:
+    """The journal of one task instance, and the latest entry of each device. Get it with :meth:`open`."""
+
+    def __init__(self, store: Store, meta: dict[str, Any]) -> None:
+        self._store = store
+        self._meta = meta
+        self._writing = anyio.Lock()
+        self.chunks: list[Chunk] = []
+        self.entries: dict[str, Entry] = {}
+        self._open: dict[str, tuple[Chunk, Entry]] = {}
+
+    @classmethod
+    async def open(cls, store: Store, *, clears: int, restart: bool) -> Ledger:
+        """Read what earlier tries have written.
+
+        :param clears: how often the task was cleared by hand, in practice ``ti.max_tries``, which only a clear changes
+        :param restart: whether a clear starts over; else it goes on, and what failed may be sent again
+        """
+        meta = await anyio.to_thread.run_sync(store.get, _META)
+        ledger = cls(store, meta or {"generation": 0, "clears": clears, "notes": {}})
+        if ledger.clears != clears:
+            ledger._meta.update(clears=clears, notes={}, generation=ledger._meta["generation"] + int(restart))
+        if meta is None or meta.get("clears") != clears:
+            await ledger.save_notes()
+        await ledger._load()
+        return ledger
+
+    @property
+    def clears(self) -> int:
+        """How often the task was cleared by hand."""
+        return int(self._meta["clears"])
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What the owner of the ledger wants to remember besides; JSON, written by :meth:`save_notes`."""
+        notes: dict[str, Any] = self._meta["notes"]
+        return notes
+
+    async def write_ahead(self, contents: Mapping[str, str], since: int) -> Chunk:
+        """Write that commands are about to be sent, before any of them is.
+
+        :param contents: fingerprint of what is sent, by SIM; at most :data:`CHUNK`
+        """
+        entries = {sim: self._next_entry(sim, content) for sim, content in contents.items()}
+        chunk = Chunk(len(self.chunks), since, entries)
+        self.chunks.append(chunk)
+        await self.save(chunk)
+        self.entries.update(entries)
+        return chunk
+
+    async def save(self, *chunks: Chunk) -> None:
+        """Write chunks as they now are."""
+        for chunk in chunks:
+            async with self._writing:
+                value = {"since": chunk.since, "entries": msgspec.json.decode(msgspec.json.encode(chunk.entries))}
+                chunk.changed = False
+                try:
+                    await anyio.to_thread.run_sync(self._store.set, self._key(chunk.number), value)
+                except BaseException:
+                    chunk.changed = True
+                    raise
+
+    async def save_changed(self) -> None:
+        """Write every chunk in which something has changed since it was written."""
+        await self.save(*[chunk for chunk in self.chunks if chunk.changed])
+
+    async def save_notes(self) -> None:
+        """Write :attr:`notes`."""
+        async with self._writing:
+            await anyio.to_thread.run_sync(self._store.set, _META, self._meta)
+
+    def accept(self, chunk: Chunk, entry: Entry, command: IpCommand) -> None:
+        """Note that the API has accepted a command."""
+        entry.take(command)
+        chunk.changed = True
+        if entry.open:
+            self._open[str(entry.sid)] = chunk, entry
+
+    def settle(self, command: IpCommand) -> None:
+        """Note what was read of a command that was accepted before. Others are passed over."""
+        chunk, entry = self._open.get(str(command.sid), (None, None))
+        if chunk and entry and command.status.value != entry.status:
+            entry.take(command)
+            chunk.changed = True
+            if not entry.open:
+                del self._open[str(command.sid)]
+
+    def _next_entry(self, sim: str, content: str) -> Entry:
+        last = self.entries.get(sim)
+        if last is None:
+            return Entry(content, clears=self.clears)
+        counts = last.status != WITHDRAWN and last.clears == self.clears
+        return Entry(
+            content,
+            attempt=last.attempt + 1 if counts else 1,
+            clears=self.clears,
+            earlier=(*last.earlier, last.sid) if last.sid else last.earlier,
+        )
+
+    async def _load(self) -> None:
+        # No list of keys is to be had: chunks are numbered without a gap, and the first that is missing is the end.
+        while value := await anyio.to_thread.run_sync(self._store.get, self._key(len(self.chunks))):
+            entries = msgspec.convert(value["entries"], dict[str, Entry])
+            self.chunks.append(Chunk(len(self.chunks), value["since"], entries))
+            self.entries.update(entries)
+            self._open.update({str(e.sid): (self.chunks[-1], e) for e in entries.values() if e.open})
+
+    def _key(self, number: int) -> str:
+        return f"{_META}_{self._meta['generation']}_{number}"
+
+
+_META = "supersim_ledger"
+
+
+def fingerprint(content: IpCommandRequest | IpCommand) -> str:
+    """Return what tells one command's content from another's: payload, its type and the port, in 11 characters."""
+    text = f"{content.payload_type}\0{content.device_port}\0{content.payload}"
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def chunks_of(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    """Cut a sequence into pieces of a chunk's size."""
+    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))

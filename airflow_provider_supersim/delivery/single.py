@@ -1,0 +1,37 @@
+"""A rollout of one."""
+
+from __future__ import annotations
+
+from airflow_provider_supersim.api.client import AsyncSuperSimClient
+from airflow_provider_supersim.api.errors import SuperSimError
+from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
+from airflow_provider_supersim.delivery.dispatch import Dispatcher
+from airflow_provider_supersim.delivery.ledger import Ledger
+from airflow_provider_supersim.delivery.targets import Device
+
+
+async def send_once(client: AsyncSuperSimClient, ledger: Ledger, request: IpCommandRequest) -> tuple[IpCommand, bool]:
+    """Send a command, unless the ledger has it as sent already. One that has failed is sent again.
+
+    :return: the command, and whether it was sent just now
+    :raises SuperSimError: the API refused it, or could not be reached
+    """
+    entry = ledger.entries.get(request.sim)
+    if entry and entry.sid:
+        command = await client.get_ip_command(entry.sid)
+        ledger.settle(command)
+        if not command.status.settled or command.status.succeeded:
+            return command, False
+    accepted: list[IpCommand] = []
+    refused: list[SuperSimError] = []
+    dispatcher = Dispatcher(
+        client,
+        ledger,
+        concurrency=1,
+        on_accepted=accepted.append,
+        on_refused=lambda _, error: refused.append(error),
+    )
+    await dispatcher.send([Device(sim=request.sim, request=request)])
+    if refused:
+        raise refused[0]
+    return accepted[0], True

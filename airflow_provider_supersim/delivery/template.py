@@ -1,0 +1,154 @@
+"""The payload as a template: compiled once, rendered for each device in a sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError, UndefinedError, meta
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
+
+DEVICE = "device"  # the name that the template knows a row by
+SHOWN = 60  # characters of a template that a message quotes
+
+_Names = dict[str, Any]
+_Part = Callable[[_Names], Any]
+
+
+class _Columns(dict[str, Any]):
+    """A row, as the template sees it."""
+
+
+class _Missing(StrictUndefined):
+    """Says what is missing in the words of somebody who looks at a file of targets."""
+
+    @property
+    def _undefined_message(self) -> str:
+        name = self._undefined_name
+        if self._undefined_hint:
+            return self._undefined_hint
+        if isinstance(self._undefined_obj, _Columns):
+            columns = ", ".join(map(str, self._undefined_obj))
+            return f"the payload's template uses {DEVICE}.{name}, but the columns are {columns}"
+        if self._undefined_obj is not missing:
+            return f"the payload's template uses {name}: {super()._undefined_message}"
+        return f"the payload's template uses {name}, which nothing defines; a column is written {DEVICE}.{name}"
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja, in which ``device.items`` is the column of that name, where there is one, and not a method."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if type(obj) is _Columns and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
+#: Jinja writes all line ends of a template alike. Devices that are spoken to in AT commands tell them apart.
+_LINE_ENDS: tuple[Literal["\n", "\r\n", "\r"], ...] = ("\n", "\r\n", "\r")
+_JINJA = {end: _Sandbox(undefined=_Missing, keep_trailing_newline=True, newline_sequence=end) for end in _LINE_ENDS}
+
+
+class PayloadTemplate:
+    """What is sent to a device, with places for what differs from one to the next.
+
+    Strings, also those inside a ``dict`` or ``list``, may be Jinja templates; ``bytes`` are left as they are.
+
+    :param content: the payload, as the operator takes it
+    :raises ValueError: for a template that cannot be read
+    """
+
+    def __init__(self, content: str | bytes | dict[Any, Any] | list[Any]) -> None:
+        self._content = content
+        self._names: set[str] = set()
+        self._part = self._compile(content)
+
+    def render(
+        self, device: Mapping[str, Any], variables: Mapping[str, Any]
+    ) -> str | bytes | dict[Any, Any] | list[Any]:
+        """Return the payload for one device; without templates in it, always the same object.
+
+        :param device: the row, in the template ``device``
+        :param variables: what else the template may name; only what it does name is read
+        :raises ValueError: for a column or name that is not there, what a sandbox forbids, or an error of the template
+        """
+        if self._part is None:
+            return self._content
+        names = {name: variables[name] for name in self._names if name in variables}
+        names[DEVICE] = _Columns(device)
+        payload: str | dict[Any, Any] | list[Any] = self._part(names)
+        return payload
+
+    def _compile(self, content: Any) -> _Part | None:
+        """Return what renders the content, ``None`` where nothing in it can change."""
+        if isinstance(content, str):
+            return self._compile_text(content)
+        if isinstance(content, list):
+            return _list_part(content, [self._compile(item) for item in content])
+        if isinstance(content, dict):
+            keys, values = ([self._compile(item) for item in side] for side in (content.keys(), content.values()))
+            return _dict_part(content, keys, values)
+        return None
+
+    def _compile_text(self, text: str) -> _Part | None:
+        if not any(opening in text for opening in ("{{", "{%", "{#")):
+            return None
+        jinja = _JINJA[_line_end(text)]
+        try:
+            tree = jinja.parse(text)
+            self._names |= meta.find_undeclared_variables(tree)
+            template = jinja.from_string(tree)
+        except TemplateSyntaxError as error:
+            shown = text if len(text) <= SHOWN else text[:SHOWN] + "…"
+            where = f"line {error.lineno} of {shown!r}"
+            raise ValueError(f"the payload is not a template that Jinja can read: {error.message} ({where})") from None
+        return lambda names: _render(template, names)
+
+
+def _line_end(text: str) -> Literal["\n", "\r\n", "\r"]:
+    rest = text.replace("\r\n", "")
+    ends = [end for end, there in zip(_LINE_ENDS, ("\n" in rest, rest != text, "\r" in rest), strict=True) if there]
+    if len(ends) > 1:
+        raise ValueError(
+            "the payload is a template with different line ends, of which Jinja would keep one kind: "
+            f"write the others as an expression, such as {{{{ '\\n' }}}}, got {ends}"
+        )
+    return ends[0] if ends else "\n"
+
+
+def _render(template: Template, names: _Names) -> str:
+    # Not template.render(): for each error it rewrites the traceback, which costs more than a thousand good renderings.
+    try:
+        return "".join(template.root_render_func(template.new_context(names)))
+    except UndefinedError as error:
+        raise ValueError(error.message) from None
+    except SecurityError as error:
+        raise ValueError(f"the payload's template does what the sandbox forbids: {error.message}") from None
+    except Exception as error:  # noqa: BLE001 - an expression of a template can raise whatever Python can
+        raise ValueError(f"the payload's template failed with {type(error).__name__}: {error}") from None
+
+
+def _list_part(content: list[Any], parts: list[_Part | None]) -> _Part | None:
+    if not any(parts):
+        return None
+    pairs = list(zip(content, parts, strict=True))
+    return lambda names: [part(names) if part else item for item, part in pairs]
+
+
+def _dict_part(content: dict[Any, Any], keys: list[_Part | None], values: list[_Part | None]) -> _Part | None:
+    if not any(keys) and not any(values):
+        return None
+    entries = list(zip(content.items(), keys, values, strict=True))
+
+    def render(names: _Names) -> dict[Any, Any]:
+        rendered: dict[Any, Any] = {}
+        for (key, value), key_part, value_part in entries:
+            name = key_part(names) if key_part else key
+            if name in rendered:
+                raise ValueError(f"the payload's template makes two keys {name!r} of one dict")
+            rendered[name] = value_part(names) if value_part else value
+        return rendered
+
+    return render

@@ -1,0 +1,233 @@
+"""One process's part in a rollout: from the operator's arguments to devices, and from the rollout's end to Airflow's.
+
+Imported when a task runs, never when a DAG file is parsed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, ObjectStoragePath
+
+from airflow_provider_supersim.api.models import SimStatus
+from airflow_provider_supersim.delivery.dispatch import Dispatcher
+from airflow_provider_supersim.delivery.ledger import NoStore
+from airflow_provider_supersim.delivery.report import check_report_library, check_report_path, write_report
+from airflow_provider_supersim.delivery.rollout import End, Rollout, Rules, Wait
+from airflow_provider_supersim.delivery.rows import read_rows
+from airflow_provider_supersim.delivery.targets import Device, check_shard, plan, row_of_sim, rows_of
+from airflow_provider_supersim.delivery.template import PayloadTemplate
+from airflow_provider_supersim.delivery.waves import Gate, check_waves
+from airflow_provider_supersim.delivery.window import Window
+from airflow_provider_supersim.ledgers import open_ledger, store_for
+from airflow_provider_supersim.tasks import check_on_clear, watcher_of_hook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_supersim.delivery.ledger import Ledger, Store
+    from airflow_provider_supersim.hooks.supersim import SuperSimHook
+    from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
+
+PROGRESS_EVERY = 10.0  # seconds
+PROGRESS_KEY = "supersim_progress"
+REACHABLE = (SimStatus.ACTIVE, SimStatus.READY)
+
+
+class RolloutRun:
+    """Takes a rollout up in this process.
+
+    :raises ValueError: for arguments that cannot be right; nothing was sent
+    """
+
+    def __init__(self, task: SuperSimRolloutOperator, hook: SuperSimHook, context: Context) -> None:
+        self._task = task
+        self._hook = hook
+        self._context = context
+        self._rules = _rules(task)
+        self._share = check_shard(task.shard)[1] if task.shard is not None else 1
+        self._report_suffix = _report_suffix(task.report_path)
+        self._store: Store = store_for(context, task.ledger_path, task.log)
+        self._rollout: Rollout | None = None
+        self._end: End | None = None
+
+    def go_on(self, *, fresh: bool, may_defer: bool) -> Wait | None:
+        """Take the rollout as far as it goes.
+
+        :param fresh: whether a try begins; else one goes on after a deferral
+        :param may_defer: return where there is something to wait for; else wait here, and come to the end
+        :return: what to wait for; ``None`` at the end
+        """
+        task = self._task
+        if may_defer and isinstance(self._store, NoStore):
+            task.log.info("Waiting in the worker: deferred, the task would forget what was sent.")
+            may_defer = False
+        self._hook.limit(max_concurrency=task.max_concurrency, max_rate=task.max_rate, share=self._share)
+        devices = self._devices()
+        return self._hook.session.run(self._go_on, devices, fresh, may_defer)
+
+    def conclude(self) -> dict[str, Any]:
+        """Write the report, and return the summary.
+
+        :raises AirflowFailException: a gate shut
+        :raises AirflowException: the window closed first
+        """
+        if self._end is None or self._rollout is None:
+            raise RuntimeError("the rollout has not come to its end")
+        end, task = self._end, self._task
+        if task.report_path:
+            with ObjectStoragePath(task.report_path).open("wb") as stream:
+                write_report(self._rollout.rows(), stream, self._report_suffix)
+            task.log.info("One row per device is in %s", task.report_path)
+        words = _words(end.summary)
+        if end.halted:
+            raise AirflowFailException(
+                f"The rollout was halted: {end.halted}. {words} Find out why they failed (report_path has a row for "
+                "each device), then clear the task: it goes on with the devices that were not reached."
+            )
+        if end.closed:
+            raise AirflowException(
+                f"The rollout is not complete: {end.closed}. {words} The next try goes on with them."
+            )
+        task.log.info("The rollout is complete. %s", words)
+        return end.summary
+
+    async def _go_on(self, devices: list[Device], fresh: bool, may_defer: bool) -> Wait | None:
+        ledger = await open_ledger(self._store, self._context, self._task.on_clear)
+        client, watcher = self._hook.session.client, watcher_of_hook(self._hook)
+
+        async def look(sids: list[str]) -> None:
+            await watcher.wait(sids, interval=1, timeout=0, on_read=ledger.settle)
+
+        def dispatcher(may_leave: Callable[[Device], None]) -> Dispatcher:
+            return Dispatcher(client, ledger, concurrency=self._hook.account.max_concurrency, may_leave=may_leave)
+
+        self._rollout = rollout = Rollout(ledger, devices, self._rules, dispatcher=dispatcher, look=look, fresh=fresh)
+        async with self._progress(rollout):
+            while isinstance(step := await rollout.advance(), Wait):
+                if may_defer:
+                    return step
+                await self._wait_here(step, ledger)
+        self._end = step
+        return None
+
+    async def _wait_here(self, wait: Wait, ledger: Ledger) -> None:
+        timeout = max(0.0, wait.until - time.time())
+        if not wait.sids:
+            await asyncio.sleep(timeout)
+            return
+        watcher = watcher_of_hook(self._hook)
+        await watcher.wait(wait.sids, interval=self._task.poll_interval, timeout=timeout, on_read=ledger.settle)
+
+    @asynccontextmanager
+    async def _progress(self, rollout: Rollout) -> AsyncIterator[None]:
+        """Say every ten seconds how far the rollout is: in the task's log, and beside the ledger for a page to read."""
+        began, before = time.monotonic(), rollout.commands()
+
+        async def report() -> None:
+            while True:
+                await asyncio.sleep(PROGRESS_EVERY)
+                await self._say(rollout, rate=(rollout.commands() - before) / (time.monotonic() - began))
+
+        reporter = asyncio.create_task(report())
+        try:
+            yield
+        finally:
+            reporter.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reporter
+        await self._say(rollout, rate=None)
+
+    async def _say(self, rollout: Rollout, *, rate: float | None) -> None:
+        line = rollout.progress(rate=rate)
+        self._task.log.info("Rollout: %s", line)
+        await asyncio.to_thread(self._store.set, PROGRESS_KEY, {"at": time.time(), "progress": line})
+
+    def _devices(self) -> list[Device]:
+        task = self._task
+        template = PayloadTemplate(self._payload())
+        return plan(
+            self._rows(),
+            template=template,
+            device_port=task.device_port,
+            payload_type=task.payload_type,
+            variables=self._context,
+            shard=task.shard,
+            timezone_needed=self._rules.window is not None and self._rules.window.timezone is None,
+        )
+
+    def _payload(self) -> Any:
+        payload = self._task.payload
+        content = payload.content if hasattr(payload, "content") else payload
+        if isinstance(content, str) and content.endswith(tuple(self._task.template_ext)):
+            environment = self._task.get_template_env()
+            if environment.loader is not None:
+                content = environment.loader.get_source(environment, content)[0]
+        return content
+
+    def _rows(self) -> Iterable[Mapping[str, Any]]:
+        task = self._task
+        sources = {"fleet": task.fleet, "targets": task.targets, "targets_path": task.targets_path}
+        given = [name for name, value in sources.items() if value is not None]
+        if len(given) != 1:
+            raise ValueError(f"one of fleet, targets and targets_path must be given, got {given or 'none of them'}")
+        if task.fleet is not None:
+            return self._hook.session.run(self._rows_of_fleet, task.fleet)
+        if task.targets is not None:
+            return rows_of(task.targets)
+        return _rows_of_file(str(task.targets_path))
+
+    async def _rows_of_fleet(self, fleet: str) -> list[dict[str, Any]]:
+        client = self._hook.session.client
+        await client.get_fleet(fleet)  # a wrong name would else be a fleet without SIMs
+        # By sid, for a SIM may be listed twice when the Fleet changes while its pages are read. Sorted, for the API
+        # promises no order, and every try needs the same.
+        rows = {str(sim.sid): row_of_sim(sim) async for sim in client.iter_sims(fleet=fleet) if sim.status in REACHABLE}
+        return [rows[sid] for sid in sorted(rows)]
+
+
+def _rows_of_file(path: str) -> Iterable[dict[str, Any]]:
+    try:
+        with ObjectStoragePath(path).open("r", encoding="utf-8", newline="") as stream:
+            yield from read_rows(stream, PurePosixPath(path).suffix.lower())
+    except OSError as error:
+        raise ValueError(f"targets_path {path!r} cannot be read: {error}") from error
+
+
+def _rules(task: SuperSimRolloutOperator) -> Rules:
+    """Check the arguments that do not depend on the devices."""
+    check_waves(task.waves)
+    for name, least in (("attempts", 1), ("attempt_delay", 0), ("wave_timeout", 0), ("poll_interval", 0.1)):
+        if not getattr(task, name) >= least:
+            raise ValueError(f"{name} must be {least} or more, got {getattr(task, name)!r}")
+    check_on_clear(task.on_clear)
+    return Rules(
+        waves=task.waves,
+        gate=Gate(task.max_failure_ratio, task.min_sample),
+        attempts=task.attempts,
+        attempt_delay=task.attempt_delay,
+        wave_timeout=task.wave_timeout,
+        window=Window.build(task.window, timezone_needed=False) if task.window is not None else None,
+    )
+
+
+def _report_suffix(report_path: str | None) -> str:
+    if report_path is None:
+        return ""
+    suffix = check_report_path(report_path)
+    check_report_library(suffix)
+    return suffix
+
+
+def _words(summary: Mapping[str, Any]) -> str:
+    return (
+        f"Of {summary['devices']:,} devices {summary['sent']:,} sent, {summary['failed']:,} failed, "
+        f"{summary['unsettled']:,} without a final status, {summary['not_sent']:,} not sent; "
+        f"{summary['commands']:,} commands in {summary['duration']:.0f} s."
+    )

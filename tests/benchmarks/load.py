@@ -1,0 +1,80 @@
+"""What the measurements share: devices, a rollout's worth of sending, and the process's own consumption."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
+
+from airflow_provider_supersim.api.auth import BasicAuth
+from airflow_provider_supersim.api.client import AsyncSuperSimClient
+from airflow_provider_supersim.api.models import IpCommandRequest
+from airflow_provider_supersim.api.protocol import VENDORS
+from airflow_provider_supersim.delivery.dispatch import Dispatcher
+from airflow_provider_supersim.delivery.ledger import Ledger, NoStore
+from airflow_provider_supersim.delivery.targets import Device
+from airflow_provider_supersim.hooks.session import UVLOOP
+from airflow_provider_supersim.simulator.handle import Simulator
+
+PORT = 5683
+LOGIN, PASSWORD = "AC" + "a" * 32, "simulator"
+
+
+class Cost(NamedTuple):
+    """Of some commands: how many a second, and milliseconds of this process's CPU for each."""
+
+    rate: float
+    cpu: float
+
+    def __str__(self) -> str:
+        return f"{self.rate:,.0f}/s, {self.cpu:.2f} ms CPU"
+
+
+def payload(number: int) -> str:
+    return f"interval={number % 60}"
+
+
+def names(simulator: Simulator) -> list[str]:
+    return [str(sim["unique_name"]) for sim in simulator.sims(fleet="field-devices")]
+
+
+def devices(sims: Sequence[str]) -> list[Device]:
+    return [
+        Device(sim=sim, request=IpCommandRequest.build(sim, payload(number), PORT)) for number, sim in enumerate(sims)
+    ]
+
+
+def client_of(simulator: Simulator) -> AsyncSuperSimClient:
+    return AsyncSuperSimClient(VENDORS["twilio"], BasicAuth(LOGIN, PASSWORD), base_url=simulator.url)
+
+
+async def send_all(simulator: Simulator, targets: Sequence[Device], concurrency: int) -> Ledger:
+    """Send as a rollout does: checked, written ahead, paced, recorded."""
+    async with client_of(simulator) as client:
+        ledger = await Ledger.open(NoStore(), clears=0, restart=False)
+        await Dispatcher(client, ledger, concurrency=concurrency).send(targets)
+        return ledger
+
+
+def cost_of(work: Callable[[], Awaitable[object]], commands: int, *, as_shipped: bool = False) -> Cost:
+    """Measure some work on an event loop of its own; as the hook's session makes it, or a plain one."""
+    loop_factory = None
+    if as_shipped and UVLOOP:
+        import uvloop
+
+        loop_factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        cpu, clock = _cpu(), time.monotonic()
+        runner.run(_awaited(work))
+        return Cost(commands / (time.monotonic() - clock), (_cpu() - cpu) / commands * 1000)
+
+
+async def _awaited(work: Callable[[], Awaitable[object]]) -> None:
+    await work()
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime

@@ -1,0 +1,235 @@
+"""Reports: a row for each device in each kind of file, counts that add up, and a line for the log."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from airflow_provider_supersim.delivery import report
+from airflow_provider_supersim.delivery.report import (
+    SUFFIXES,
+    Counts,
+    Row,
+    check_report_library,
+    check_report_path,
+    progress_line,
+    summarise,
+    write_report,
+)
+
+SENT = Row(
+    sim="device-0001",
+    sim_sid="HS1",
+    sid="HG1",
+    attempt=2,
+    status="sent",
+    sent_at="2026-03-29T01:00:00.5Z",
+    settled_at="2026-03-29T01:00:07+00:00",
+)
+REFUSED = Row(sim='=A1,"x"\r\né', attempt=1, status="refused", error="POST /v1/IpCommands answered 400 (code 83600)")
+WAITING = Row(sim="device-0003")
+COLUMNS = ["sim", "sim_sid", "sid", "attempt", "status", "sent_at", "settled_at", "error"]
+
+
+def written(rows, suffix: str) -> bytes:
+    stream = io.BytesIO()
+    write_report(rows, stream, suffix)
+    assert not stream.closed
+    return stream.getvalue()
+
+
+def test_csv_has_a_header_and_leaves_data_as_it_is():
+    data = written([SENT, REFUSED, WAITING], ".csv").decode()
+    assert data.splitlines(keepends=True)[0] == ",".join(COLUMNS) + "\r\n"
+    rows = list(csv.DictReader(io.StringIO(data, newline=""), strict=True))
+    assert rows[0] == {
+        "sim": "device-0001",
+        "sim_sid": "HS1",
+        "sid": "HG1",
+        "attempt": "2",
+        "status": "sent",
+        "sent_at": "2026-03-29T01:00:00.5Z",
+        "settled_at": "2026-03-29T01:00:07+00:00",
+        "error": "",
+    }
+    assert rows[1]["sim"] == REFUSED.sim
+    assert (rows[2]["status"], rows[2]["attempt"], rows[2]["sent_at"]) == ("not_sent", "0", "")
+
+
+def test_jsonl_has_an_object_on_each_line():
+    lines = written([SENT, REFUSED], ".jsonl").decode().splitlines()
+    first, second = map(json.loads, lines)
+    assert list(first) == COLUMNS
+    assert (first["sim"], first["attempt"], first["sent_at"]) == ("device-0001", 2, "2026-03-29T01:00:00.5Z")
+    assert (second["sim"], second["sid"], second["error"]) == (REFUSED.sim, None, REFUSED.error)
+
+
+def test_parquet_has_types():
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(io.BytesIO(written([SENT, REFUSED, WAITING], ".parquet")))
+    assert table.column_names == COLUMNS
+    assert [str(table.schema.field(name).type) for name in ("sim", "attempt", "sent_at")] == [
+        "string",
+        "int32",
+        "timestamp[us, tz=UTC]",
+    ]
+    first, second, third = table.to_pylist()
+    assert first["sent_at"] == datetime(2026, 3, 29, 1, 0, 0, 500_000, UTC)
+    assert first["settled_at"] == datetime(2026, 3, 29, 1, 0, 7, tzinfo=UTC)
+    assert (second["sim"], second["error"], second["sid"]) == (REFUSED.sim, REFUSED.error, None)
+    assert (third["attempt"], third["settled_at"]) == (0, None)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_rows_are_taken_in_batches_and_all_of_them_written(suffix, monkeypatch):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    monkeypatch.setattr(report, "BATCH", 10)
+    alive = set()
+
+    class Tracked(Row):
+        def __post_init__(self):
+            alive.add(self.sim)
+
+        def __del__(self):
+            alive.discard(self.sim)
+
+    def rows():
+        for n in range(95):
+            assert len(alive) <= 21, "more than a batch being written and one being read"
+            yield Tracked(sim=f"device-{n}")
+
+    data = written(rows(), suffix)
+    assert _sims(data, suffix) == [f"device-{n}" for n in range(95)]
+    assert _sims(written([], suffix), suffix) == []
+
+
+def _sims(data: bytes, suffix: str) -> list[str]:
+    if suffix == ".parquet":
+        from pyarrow.parquet import read_table
+
+        return read_table(io.BytesIO(data)).column("sim").to_pylist()
+    if suffix == ".jsonl":
+        return [json.loads(line)["sim"] for line in data.splitlines()]
+    return [row["sim"] for row in csv.DictReader(io.StringIO(data.decode(), newline=""))]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_an_error_of_the_rows_is_not_covered_up(suffix):
+    def rows():
+        yield SENT
+        raise LookupError("the ledger is gone")
+
+    stream = io.BytesIO()
+    with pytest.raises(LookupError, match="the ledger is gone"):
+        write_report(rows(), stream, suffix)
+    assert not stream.closed
+
+
+@pytest.mark.parametrize(
+    ("path", "suffix"),
+    [
+        ("report.csv", ".csv"),
+        ("s3://bucket/{{ ds }}/report.jsonl", ".jsonl"),
+        ("file:///a.b/report.PARQUET", ".parquet"),
+    ],
+)
+def test_the_path_says_how_a_report_is_written(path, suffix):
+    assert check_report_path(path) == suffix
+
+
+@pytest.mark.parametrize("path", ["", "report", "report.json", "report.csv.gz", "s3://bucket/a.csv/report", ".csv"])
+def test_another_path_is_refused(path):
+    with pytest.raises(ValueError, match=r"report_path must end in \.csv, \.jsonl or \.parquet, got"):
+        check_report_path(path)
+    with pytest.raises(ValueError, match=r"a report is written as \.csv, \.jsonl, \.parquet, not as 'xlsx'"):
+        write_report([], io.BytesIO(), "xlsx")
+
+
+def test_without_its_library_parquet_is_refused_before_anything_is_sent(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for use in (lambda: check_report_library(".parquet"), lambda: write_report([], io.BytesIO(), ".parquet")):
+        with pytest.raises(ValueError, match=r"install airflow-provider-supersim\[parquet\]"):
+            use()
+    check_report_library(".csv")
+    assert written([SENT], ".jsonl")
+
+
+def test_each_status_counts_once():
+    counts = Counts()
+    for status in ["sent", "sent", "failed", "refused", "queued", "unknown", "a new one", "not_sent"]:
+        counts.add(status)
+    assert counts == Counts(devices=8, sent=2, failed=2, unsettled=3, not_sent=1)
+    counts.merge(Counts(devices=1, sent=1))
+    counts.merge(counts)
+    assert counts == Counts(devices=18, sent=6, failed=4, unsettled=6, not_sent=2)
+
+
+def test_the_summary_adds_up_and_goes_through_json():
+    waves = [
+        Counts(devices=5, sent=4, failed=1),
+        Counts(devices=95, sent=1, unsettled=2),
+        Counts(devices=900, not_sent=900),
+    ]
+    before = [Counts(**{name: getattr(wave, name) for name in wave.__struct_fields__}) for wave in waves]
+    summary = summarise(waves, duration=12.34567, commands=9, halted=True)
+    assert json.loads(json.dumps(summary)) == {
+        "devices": 1000,
+        "sent": 5,
+        "failed": 1,
+        "unsettled": 2,
+        "not_sent": 900,
+        "waves": [
+            {"wave": 1, "devices": 5, "sent": 4, "failed": 1, "unsettled": 0, "not_sent": 0},
+            {"wave": 2, "devices": 95, "sent": 1, "failed": 0, "unsettled": 2, "not_sent": 0},
+            {"wave": 3, "devices": 900, "sent": 0, "failed": 0, "unsettled": 0, "not_sent": 900},
+        ],
+        "duration": 12.346,
+        "commands": 9,
+        "commands_per_second": 0.7,
+        "halted": True,
+    }
+    assert waves == before
+
+
+def test_a_rollout_without_devices_has_a_summary_too():
+    summary = summarise([], duration=0, commands=0, halted=False)
+    assert (summary["devices"], summary["waves"], summary["commands_per_second"]) == (0, [], 0.0)
+
+
+@pytest.mark.parametrize(
+    ("counts", "devices", "rate", "line"),
+    [
+        (
+            Counts(512, sent=480, failed=12, unsettled=20),
+            2000,
+            310.5,
+            "wave 2 of 3, 512 of 2,000 devices: 480 sent, 12 failed, 20 waiting; 310.5 commands/s; about 5 s left",
+        ),
+        (Counts(), 2000, None, "wave 2 of 3, 0 of 2,000 devices: 0 sent, 0 failed, 0 waiting"),
+        (Counts(), 2000, math.nan, "wave 2 of 3, 0 of 2,000 devices: 0 sent, 0 failed, 0 waiting"),
+        (Counts(), 2000, math.inf, "wave 2 of 3, 0 of 2,000 devices: 0 sent, 0 failed, 0 waiting"),
+        (Counts(), 2000, 0.0, "wave 2 of 3, 0 of 2,000 devices: 0 sent, 0 failed, 0 waiting; 0.0 commands/s"),
+        (Counts(9, sent=9), 9, 3, "wave 2 of 3, 9 of 9 devices: 9 sent, 0 failed, 0 waiting; 3.0 commands/s"),
+        (
+            Counts(10, sent=7, not_sent=3),
+            370,
+            2,
+            "wave 2 of 3, 10 of 370 devices: 7 sent, 0 failed, 0 waiting, 3 not sent; 2.0 commands/s; about 3 min left",
+        ),
+        (
+            Counts(0),
+            1_000_000,
+            100,
+            "wave 2 of 3, 0 of 1,000,000 devices: 0 sent, 0 failed, 0 waiting; 100.0 commands/s; about 2 h 47 min left",
+        ),
+    ],
+)
+def test_the_progress_is_one_line(counts, devices, rate, line):
+    assert progress_line(wave=2, waves=3, counts=counts, devices=devices, rate=rate) == line
