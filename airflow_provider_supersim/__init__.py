@@ -28,7 +28,13 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": integration, "python-modules": ["airflow_provider_supersim.hooks.supersim"]},
         ],
         "operators": [
-            {"integration-name": integration, "python-modules": ["airflow_provider_supersim.operators.ip_command"]},
+            {
+                "integration-name": integration,
+                "python-modules": [
+                    "airflow_provider_supersim.operators.ip_command",
+                    "airflow_provider_supersim.operators.rollout",
+                ],
+            },
         ],
         "sensors": [
             {"integration-name": integration, "python-modules": ["airflow_provider_supersim.sensors.ip_command"]},

@@ -145,9 +145,9 @@ class RolloutRun:
         await self._say(rollout, rate=None)
 
     async def _say(self, rollout: Rollout, *, rate: float | None) -> None:
-        line = rollout.progress(rate=rate)
-        self._task.log.info("Rollout: %s", line)
-        await asyncio.to_thread(self._store.set, PROGRESS_KEY, {"at": time.time(), "progress": line})
+        progress = rollout.progress(rate=rate)
+        self._task.log.info("Rollout: %s", progress.line())
+        await asyncio.to_thread(self._store.set, PROGRESS_KEY, {"at": time.time(), **progress.record()})
 
     def _devices(self) -> list[Device]:
         task = self._task

@@ -259,8 +259,10 @@ def _read(response: httpx.Response, kind: type[T], redact: Redact) -> T:
     try:
         return _DECODERS[kind].decode(response.content)  # type: ignore[return-value]  # decodes what it is keyed by
     except ValueError as error:
-        words = f"{redact(str(error))}; it begins {_excerpt(response, redact)!r}" if response.content else "it is empty"
-        raise _unreadable(response, f"the reply cannot be read: {words}", unsure(response.request)) from None
+        said = redact(str(error))
+    # Out here, for the decoder's error quotes what it read and must not be chained to this one.
+    words = f"{said}; it begins {_excerpt(response, redact)!r}" if response.content else "it is empty"
+    raise _unreadable(response, f"the reply cannot be read: {words}", unsure(response.request))
 
 
 #: Statuses that say more than their class does. 408: the server gave up on the request, at what point it does not say.

@@ -64,15 +64,9 @@ class Transport:
         raise failure  # out here, for aiohttp's errors hold the Authorization header and must not be chained to it
 
     def _connect(self, url: httpx.URL) -> AiohttpTransport:
-        # The environment's proxy is looked up once. aiohttp's trust_env does it for each request, in a thread, and
-        # reads ~/.netrc besides, whose credentials have no business here: together 0.2 ms of CPU a request.
-        proxies = {} if proxy_bypass(url.host) else getproxies()
-        address = proxies.get(url.scheme) or proxies.get("all")
-        if address and "://" not in address:
-            address = f"http://{address}"
         transport = AiohttpTransport(
             verify=self._tls,
-            proxy=httpx.Proxy(address) if address else None,
+            proxy=_proxy(url),
             client=lambda: aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=self._tls, limit=0),  # the pace limits
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -81,6 +75,31 @@ class Transport:
         self._open.push_async_callback(transport.aclose)
         self._by_origin[url.scheme, url.host] = transport
         return transport
+
+
+def _proxy(url: httpx.URL) -> httpx.Proxy | None:
+    """Look up the environment's proxy, once.
+
+    aiohttp's trust_env does it for each request, in a thread, and reads ~/.netrc besides, whose credentials have no
+    business here: together 0.2 ms of CPU a request.
+    """
+    proxies = {} if proxy_bypass(url.host) else getproxies()
+    address = proxies.get(url.scheme) or proxies.get("all")
+    if not address:
+        return None
+    try:
+        proxy = httpx.URL(address if "://" in address else f"http://{address}")
+    except httpx.InvalidURL:
+        proxy = httpx.URL()
+    if proxy.scheme not in ("http", "https") or not proxy.host:
+        raise NotConnectedError(
+            f"the environment's proxy for {url.host} is no http(s) URL",
+            request=f"connection to {url.host}",
+            verdict=Verdict.REFUSED,
+        )
+    # As a header, for httpx-aiohttp hands credentials over in a way that aiohttp has deprecated.
+    sign_in = {"Proxy-Authorization": protocol.basic_header(proxy.username, proxy.password)} if proxy.userinfo else None
+    return httpx.Proxy(proxy.copy_with(userinfo=b""), headers=sign_in)
 
 
 def _judge(request: httpx.Request, error: Exception, redact: protocol.Redact) -> SuperSimError:

@@ -98,25 +98,36 @@ def summarise(waves: Sequence[Counts], *, duration: float, commands: int, halted
     }
 
 
-def progress_line(*, wave: int, waves: int, counts: Counts, devices: int, rate: float | None = None) -> str:
-    """Say in one line how far a rollout is.
+class Progress(msgspec.Struct, kw_only=True):
+    """How far a rollout is.
 
-    :param wave: the number of the wave that is under way, from 1
-    :param waves: how many there are
-    :param counts: of all devices whose turn has come; the unsettled ones are waited for
-    :param devices: how many there are in all
-    :param rate: commands a second; ``None`` while it is not known
+    :ivar wave: the number of the wave that is under way, from 1
+    :ivar waves: how many there are
+    :ivar counts: of all devices; the unsettled ones are waited for, those not sent have still to come
+    :ivar rate: commands a second; ``None`` while it is not known
     """
-    parts = [f"{counts.sent:,} sent", f"{counts.failed:,} failed", f"{counts.unsettled:,} waiting"]
-    if counts.not_sent:
-        parts.append(f"{counts.not_sent:,} not sent")
-    line = f"wave {wave} of {waves}, {counts.devices:,} of {devices:,} devices: {', '.join(parts)}"
-    if rate is None or not math.isfinite(rate) or rate < 0:
+
+    wave: int
+    waves: int
+    counts: Counts
+    rate: float | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return JSON types, for a page to read."""
+        return dict(msgspec.to_builtins(self))
+
+    def line(self) -> str:
+        """Say it in one line of a log."""
+        counts, rate = self.counts, self.rate
+        parts = [f"{counts.sent:,} sent", f"{counts.failed:,} failed", f"{counts.unsettled:,} waiting"]
+        done = f"{counts.devices - counts.not_sent:,} of {counts.devices:,} devices"
+        line = f"wave {self.wave} of {self.waves}, {done}: {', '.join(parts)}"
+        if rate is None or not math.isfinite(rate) or rate < 0:
+            return line
+        line += f"; {rate:,.1f} commands/s"
+        if rate and counts.not_sent:
+            line += f"; about {_span(counts.not_sent / rate)} left"
         return line
-    line += f"; {rate:,.1f} commands/s"
-    if rate and (left := devices - counts.devices) > 0:
-        line += f"; about {_span(left / rate)} left"
-    return line
 
 
 def check_report_path(path: str) -> str:

@@ -16,7 +16,7 @@ import msgspec
 from airflow_provider_supersim.api.models import Status
 from airflow_provider_supersim.delivery.dispatch import Dispatcher, NotNow
 from airflow_provider_supersim.delivery.ledger import ABOUT_TO_SEND, REFUSED, WITHDRAWN, Entry, Ledger
-from airflow_provider_supersim.delivery.report import NOT_SENT, UNKNOWN, Counts, Row, progress_line, summarise
+from airflow_provider_supersim.delivery.report import NOT_SENT, UNKNOWN, Counts, Progress, Row, summarise
 from airflow_provider_supersim.delivery.targets import Device
 from airflow_provider_supersim.delivery.waves import Gate, wave_ends
 from airflow_provider_supersim.delivery.window import Window
@@ -114,19 +114,13 @@ class Rollout:
             await self._ledger.save_notes()
         return await self._end()
 
-    def progress(self, *, rate: float | None) -> str:
-        """Say in one line how far the rollout is.
+    def progress(self, *, rate: float | None) -> Progress:
+        """Return how far the rollout is.
 
         :param rate: commands a second
         """
-        taken = self._devices[: self._ends[self._wave]] if self._ends else []
-        return progress_line(
-            wave=self._wave + 1,
-            waves=len(self._ends),
-            counts=self._count(taken),
-            devices=len(self._devices),
-            rate=rate,
-        )
+        counts = self._count(self._devices)
+        return Progress(wave=self._wave + 1, waves=len(self._ends), counts=counts, rate=rate)
 
     def rows(self) -> Iterator[Row]:
         """Yield what became of each device."""

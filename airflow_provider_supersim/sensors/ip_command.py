@@ -83,12 +83,13 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
 
         :param event: :class:`~airflow_provider_supersim.delivery.watch.Waited` as a dict
         """
+        from airflow_provider_supersim.delivery.outcome import overdue_sentence
         from airflow_provider_supersim.tasks import check_readable, read_event
 
         waited = read_event(event)
         if not self._all_sent(waited):
             check_readable(waited)
-            raise AirflowSensorTimeout("not all were settled in time")
+            raise AirflowSensorTimeout(overdue_sentence(waited, self.timeout))
 
     def _sids(self) -> list[str]:
         sids = [self.ip_command_sid] if isinstance(self.ip_command_sid, str) else list(self.ip_command_sid or [])

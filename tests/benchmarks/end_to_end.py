@@ -1,2 +1,105 @@
-def measure():
-    return []
+"""A fleet through real Airflow, sent and settled, beside what users would otherwise write: one mapped HttpOperator to
+send and one mapped HttpSensor to wait.
+
+Both run in the same Airflow on this machine, one after the other, each in a process of its own (``airflow dags test``).
+The mapped pair is measured on fewer devices, for it is linear: its figure is scaled up, which flatters it, as a
+scheduler's work grows with the number of mapped tasks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from airflow_provider_supersim.simulator.handle import Simulator, run_simulator
+from tests.benchmarks.table import Line
+
+DEVICES, MAPPED, TIMES = 1_000, 25, 25
+
+DAG = '''
+from airflow.sdk import dag, task
+from airflow.providers.http.operators.http import HttpOperator
+from airflow.providers.http.sensors.http import HttpSensor
+from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
+
+@dag
+def nothing():
+    @task
+    def done():
+        pass
+    done()
+
+@dag
+def rollout():
+    SuperSimRolloutOperator(task_id="rollout", fleet="field-devices", payload="a", device_port=5683, poll_interval=1)
+
+@dag
+def mapped():
+    sent = HttpOperator.partial(
+        task_id="send", http_conn_id="api", endpoint="v1/IpCommands", method="POST",
+        headers={{"Content-Type": "application/x-www-form-urlencoded"}},
+        response_filter=lambda response: "v1/IpCommands/" + response.json()["sid"],
+    ).expand(data=[f"Sim=device-{{n:04d}}&Payload=a&DevicePort=5683" for n in range(1, {mapped} + 1)])
+    HttpSensor.partial(
+        task_id="wait", http_conn_id="api", poke_interval=1,
+        response_check=lambda response: response.json()["status"] == "sent",
+    ).expand(endpoint=sent.output)
+
+nothing(); rollout(); mapped()
+'''
+
+
+def measure() -> list[Line]:
+    with tempfile.TemporaryDirectory() as home, run_simulator(sims=DEVICES, settle=1.0) as simulator:
+        environment = _airflow(Path(home), simulator)
+        start = min(_seconds("nothing", environment) for _ in range(2))  # Airflow's own start, which both have
+        ours = _seconds("rollout", environment) - start
+        truth = simulator.summary(fleet="field-devices")
+        if truth["sims"]["with_1_command"] != DEVICES or truth["commands"]["by_status"]["sent"] != DEVICES:
+            raise RuntimeError(f"not every device was sent exactly one command: {truth}")
+        peer = (_seconds("mapped", environment) - start) / MAPPED * DEVICES
+        if simulator.summary()["commands"]["by_status"]["sent"] != DEVICES + MAPPED:
+            raise RuntimeError("the mapped operators did not do their work: the figure would mean nothing")
+    return [
+        Line(
+            f"{DEVICES:,} devices through Airflow, sent and settled",
+            f"{ours:.1f} s",
+            f"mapped HttpOperator and HttpSensor {peer:.0f} s (from {MAPPED})",
+            f"{TIMES} times faster",
+            peer >= TIMES * ours,
+        )
+    ]
+
+
+def _airflow(home: Path, simulator: Simulator) -> dict[str, str]:
+    connection = simulator.connection("twilio")
+    (home / "dags").mkdir()
+    (home / "dags" / "fleet.py").write_text(DAG.format(mapped=MAPPED))
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+        "AIRFLOW_CONN_SUPERSIM_DEFAULT": simulator.connection_json("twilio"),
+        "AIRFLOW_CONN_API": json.dumps({**connection, "conn_type": "http", "extra": {}}),
+    }
+    _run(["db", "migrate"], environment)
+    return environment
+
+
+def _seconds(dag_id: str, environment: dict[str, str]) -> float:
+    began = time.monotonic()
+    _run(["dags", "test", dag_id], environment)
+    return time.monotonic() - began
+
+
+def _run(arguments: list[str], environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "airflow", *arguments]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} ended with {finished.returncode}:\n{finished.stderr[-3000:]}")

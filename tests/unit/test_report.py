@@ -15,10 +15,10 @@ from airflow_provider_supersim.delivery import report
 from airflow_provider_supersim.delivery.report import (
     SUFFIXES,
     Counts,
+    Progress,
     Row,
     check_report_library,
     check_report_path,
-    progress_line,
     summarise,
     write_report,
 )
@@ -204,32 +204,35 @@ def test_a_rollout_without_devices_has_a_summary_too():
 
 
 @pytest.mark.parametrize(
-    ("counts", "devices", "rate", "line"),
+    ("counts", "rate", "line"),
     [
         (
-            Counts(512, sent=480, failed=12, unsettled=20),
-            2000,
+            Counts(2000, sent=480, failed=12, unsettled=20, not_sent=1488),
             310.5,
             "wave 2 of 3, 512 of 2,000 devices: 480 sent, 12 failed, 20 waiting; 310.5 commands/s; about 5 s left",
         ),
-        (Counts(), 2000, None, "wave 2 of 3, 0 of 2,000 devices: 0 sent, 0 failed, 0 waiting"),
-        (Counts(), 2000, math.nan, "wave 2 of 3, 0 of 2,000 devices: 0 sent, 0 failed, 0 waiting"),
-        (Counts(), 2000, math.inf, "wave 2 of 3, 0 of 2,000 devices: 0 sent, 0 failed, 0 waiting"),
-        (Counts(), 2000, 0.0, "wave 2 of 3, 0 of 2,000 devices: 0 sent, 0 failed, 0 waiting; 0.0 commands/s"),
-        (Counts(9, sent=9), 9, 3, "wave 2 of 3, 9 of 9 devices: 9 sent, 0 failed, 0 waiting; 3.0 commands/s"),
+        (Counts(9, not_sent=9), None, "wave 2 of 3, 0 of 9 devices: 0 sent, 0 failed, 0 waiting"),
+        (Counts(9, not_sent=9), math.nan, "wave 2 of 3, 0 of 9 devices: 0 sent, 0 failed, 0 waiting"),
+        (Counts(9, not_sent=9), math.inf, "wave 2 of 3, 0 of 9 devices: 0 sent, 0 failed, 0 waiting"),
+        (Counts(9, not_sent=9), 0.0, "wave 2 of 3, 0 of 9 devices: 0 sent, 0 failed, 0 waiting; 0.0 commands/s"),
+        (Counts(9, sent=9), 3, "wave 2 of 3, 9 of 9 devices: 9 sent, 0 failed, 0 waiting; 3.0 commands/s"),
         (
-            Counts(10, sent=7, not_sent=3),
-            370,
+            Counts(370, sent=10, not_sent=360),
             2,
-            "wave 2 of 3, 10 of 370 devices: 7 sent, 0 failed, 0 waiting, 3 not sent; 2.0 commands/s; about 3 min left",
+            "wave 2 of 3, 10 of 370 devices: 10 sent, 0 failed, 0 waiting; 2.0 commands/s; about 3 min left",
         ),
         (
-            Counts(0),
-            1_000_000,
+            Counts(1_000_000, not_sent=1_000_000),
             100,
             "wave 2 of 3, 0 of 1,000,000 devices: 0 sent, 0 failed, 0 waiting; 100.0 commands/s; about 2 h 47 min left",
         ),
     ],
 )
-def test_the_progress_is_one_line(counts, devices, rate, line):
-    assert progress_line(wave=2, waves=3, counts=counts, devices=devices, rate=rate) == line
+def test_the_progress_is_one_line(counts, rate, line):
+    assert Progress(wave=2, waves=3, counts=counts, rate=rate).line() == line
+
+
+def test_the_progress_is_a_record_for_a_page():
+    record = Progress(wave=1, waves=2, counts=Counts(9, sent=9), rate=3.0).record()
+    assert json.loads(json.dumps(record)) == record
+    assert (record["wave"], record["waves"], record["counts"]["sent"]) == (1, 2, 9)
