@@ -10,12 +10,13 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, ObjectStoragePath
 
-from airflow_provider_supersim.api.models import SimStatus
+from airflow_provider_supersim.api.models import IpCommand, SimStatus, Status
 from airflow_provider_supersim.delivery.dispatch import Dispatcher
 from airflow_provider_supersim.delivery.ledger import NoStore
 from airflow_provider_supersim.delivery.report import check_report_library, check_report_path, write_report
@@ -26,7 +27,7 @@ from airflow_provider_supersim.delivery.template import PayloadTemplate
 from airflow_provider_supersim.delivery.waves import Gate, check_waves
 from airflow_provider_supersim.delivery.window import Window
 from airflow_provider_supersim.ledgers import open_ledger, store_for
-from airflow_provider_supersim.tasks import check_on_clear, watcher_of_hook
+from airflow_provider_supersim.tasks import check_on_clear, check_readable, watcher_of_hook
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 
 PROGRESS_EVERY = 10.0  # seconds
+N = TypeVar("N", int, float)
+
+NAMED = 20  # devices that the log names at the end
 PROGRESS_KEY = "supersim_progress"
 REACHABLE = (SimStatus.ACTIVE, SimStatus.READY)
 
@@ -85,6 +89,7 @@ class RolloutRun:
             with ObjectStoragePath(task.report_path).open("wb") as stream:
                 write_report(self._rollout.rows(), stream, self._report_suffix)
             task.log.info("One row per device is in %s", task.report_path)
+        self._name_missed(self._rollout)
         words = _words(end.summary)
         if end.halted:
             raise AirflowFailException(
@@ -98,12 +103,32 @@ class RolloutRun:
         task.log.info("The rollout is complete. %s", words)
         return end.summary
 
+    def _name_missed(self, rollout: Rollout) -> None:
+        """Name in the log those that were not reached: whoever reads it at night asks for them first."""
+        missed = (row for row in rollout.rows() if not Status(row.status).succeeded)
+        for row in islice(missed, NAMED):
+            self._task.log.warning(
+                "Not reached: SIM %s, %s%s", row.sim, row.status, f": {row.error}" if row.error else ""
+            )
+        if next(missed, None):
+            self._task.log.warning("… and others; with report_path, the report has a row for each device")
+
     async def _go_on(self, devices: list[Device], fresh: bool, may_defer: bool) -> Wait | None:
         ledger = await open_ledger(self._store, self._context, self._task.on_clear)
         client, watcher = self._hook.session.client, watcher_of_hook(self._hook)
 
         async def look(sids: list[str]) -> None:
-            await watcher.wait(sids, interval=1, timeout=0, on_read=ledger.settle)
+            unread = set(sids)
+
+            def take(command: IpCommand) -> None:
+                unread.discard(str(command.sid))
+                ledger.settle(command)
+
+            while True:  # until the watcher's own budget for failures is spent: a gate must not judge by old news
+                check_readable(await watcher.wait(unread, interval=1, timeout=0, on_read=take))
+                if not unread:
+                    return
+                await asyncio.sleep(self._task.poll_interval)
 
         def dispatcher(may_leave: Callable[[Device], None]) -> Dispatcher:
             return Dispatcher(client, ledger, concurrency=self._hook.account.max_concurrency, may_leave=may_leave)
@@ -123,17 +148,21 @@ class RolloutRun:
             await asyncio.sleep(timeout)
             return
         watcher = watcher_of_hook(self._hook)
-        await watcher.wait(wait.sids, interval=self._task.poll_interval, timeout=timeout, on_read=ledger.settle)
+        check_readable(
+            await watcher.wait(wait.sids, interval=self._task.poll_interval, timeout=timeout, on_read=ledger.settle)
+        )
 
     @asynccontextmanager
     async def _progress(self, rollout: Rollout) -> AsyncIterator[None]:
         """Say every ten seconds how far the rollout is: in the task's log, and beside the ledger for a page to read."""
-        began, before = time.monotonic(), rollout.commands()
 
         async def report() -> None:
+            at, sent = time.monotonic(), rollout.commands()
             while True:
                 await asyncio.sleep(PROGRESS_EVERY)
-                await self._say(rollout, rate=(rollout.commands() - before) / (time.monotonic() - began))
+                before, at, sent_before, sent = at, time.monotonic(), sent, rollout.commands()
+                # Of the last seconds: while statuses are waited for there is no rate, and no end to be told from it.
+                await self._say(rollout, rate=(sent - sent_before) / (at - before) or None)
 
         reporter = asyncio.create_task(report())
         try:
@@ -203,22 +232,34 @@ def _rows_of_file(path: str) -> Iterable[dict[str, Any]]:
 def _rules(task: SuperSimRolloutOperator) -> Rules:
     """Check the arguments that do not depend on the devices."""
     check_waves(task.waves)
-    for name, least in (("attempts", 1), ("attempt_delay", 0), ("wave_timeout", 0), ("poll_interval", 0.1)):
-        if not getattr(task, name) >= least:
-            raise ValueError(f"{name} must be {least} or more, got {getattr(task, name)!r}")
     check_on_clear(task.on_clear)
+    _number("poll_interval", task.poll_interval, float, least=0.1)
     return Rules(
         waves=task.waves,
-        gate=Gate(task.max_failure_ratio, task.min_sample),
-        attempts=task.attempts,
-        attempt_delay=task.attempt_delay,
-        wave_timeout=task.wave_timeout,
-        window=Window.build(task.window, timezone_needed=False) if task.window is not None else None,
+        gate=Gate(
+            max_failure_ratio=_number("max_failure_ratio", task.max_failure_ratio, float, least=0),
+            min_sample=_number("min_sample", task.min_sample, int, least=1),
+        ),
+        attempts=_number("attempts", task.attempts, int, least=1),
+        attempt_delay=_number("attempt_delay", task.attempt_delay, float, least=0),
+        wave_timeout=_number("wave_timeout", task.wave_timeout, float, least=0),
+        window=Window.build(task.window, timezone_needed=False) if task.window else None,
     )
 
 
+def _number(name: str, value: object, kind: type[N], *, least: float) -> N:
+    """Read a number that may have come out of a template as text."""
+    try:
+        number = kind(str(value))
+    except ValueError:
+        number = None
+    if number is None or not least <= number < float("inf"):
+        raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number, {least} or more, got {value!r}")
+    return number
+
+
 def _report_suffix(report_path: str | None) -> str:
-    if report_path is None:
+    if not report_path:
         return ""
     suffix = check_report_path(report_path)
     check_report_library(suffix)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowTaskTimeout
 
 from airflow_provider_supersim.api.errors import SuperSimError, Verdict
 from airflow_provider_supersim.delivery.outcome import overdue_sentence, unreadable_sentence
@@ -31,6 +31,7 @@ def airflow_failures(doing: Callable[[], str]) -> Iterator[None]:
     :param doing: says, for a task that is killed, how far it was
     :raises AirflowFailException: bad input or connection, or a refusal of the API: a retry would end the same way
     :raises AirflowException: anything that may go better next time, and a killed task
+    :raises AirflowTaskTimeout: as Airflow raises it, with more to say
     """
     try:
         yield
@@ -42,6 +43,8 @@ def airflow_failures(doing: Callable[[], str]) -> Iterator[None]:
         raise AirflowException(str(error)) from error
     except CancelledError:
         raise AirflowException(f"Killed while {doing()}.") from None
+    except AirflowTaskTimeout as timeout:
+        raise AirflowTaskTimeout(f"The task's execution_timeout ran out while {doing()}.") from timeout
 
 
 def check_on_clear(on_clear: str) -> None:

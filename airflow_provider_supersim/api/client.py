@@ -230,10 +230,12 @@ class AsyncSuperSimClient:
         if protocol.says_token_expired(response) and self._auth.renew(header):
             # It was refused at the door, so this is no second command.
             request.headers["Authorization"] = await self._auth.header(self._transport.send)
+            may_leave()
             response = await self._transport.send(request)
-        if (date := response.headers.get("Date")) != self._date_header:
-            self._date_header, self._date = date, protocol.date_of(response) or self._date
-        self._dated_at = time.monotonic()
+        if date := response.headers.get("Date"):
+            if date != self._date_header:
+                self._date_header, self._date = date, protocol.date_of(response) or self._date
+            self._dated_at = time.monotonic()
         return response
 
 

@@ -14,7 +14,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import AuthenticationError, SuperSimError, Verdict
 from airflow_provider_supersim.api.models import IpCommand
-from airflow_provider_supersim.delivery.ledger import ABOUT_TO_SEND, CHUNK, Chunk, Entry, Ledger, chunks_of, fingerprint
+from airflow_provider_supersim.delivery.ledger import ABOUT_TO_SEND, CHUNK, Chunk, Entry, Ledger, fingerprint
 from airflow_provider_supersim.delivery.reconcile import Lost, find
 from airflow_provider_supersim.delivery.targets import Device
 
@@ -112,13 +112,25 @@ class Dispatcher:
         chunk_of = {sim: chunk for chunk in self._ledger.chunks for sim in chunk.entries} if before else {}
         for one in before:
             self._lose(_Job(one, self._ledger.entries[one.sim], chunk_of[one.sim]))
-        for batch in chunks_of([one for one in devices if not self._is_about_to_be_sent(one)]):
+        for batch in self._ledger.batches([one for one in devices if not self._is_about_to_be_sent(one)]):
+            leaving = [one for one in batch if self._leaves_now(one)]
+            for _ in range(len(batch) - len(leaving)):
+                self._finish()
+            if not leaving:
+                continue
             since = int((await self._client.date()).timestamp())
-            contents = {one.sim: fingerprint(one.request) for one in batch}
+            contents = {one.sim: fingerprint(one.request) for one in leaving}
             chunk = await self._ledger.write_ahead(contents, since)
-            self._untried[chunk.number] = len(batch)
-            for one in batch:
+            self._untried[chunk.number] = len(leaving)
+            for one in leaving:
                 await jobs.send(_Job(one, chunk.entries[one.sim], chunk))
+
+    def _leaves_now(self, one: Device) -> bool:
+        try:
+            self._may_leave(one)
+        except NotNow:
+            return False
+        return True
 
     def _is_about_to_be_sent(self, one: Device) -> bool:
         entry = self._ledger.entries.get(one.sim)
@@ -130,6 +142,7 @@ class Dispatcher:
 
     async def _send_one(self, job: _Job) -> None:
         try:
+            self._may_leave(job.device)  # asked here too, for what may not leave need not wait for the pace
             command = await self._client.send(job.device.request, may_leave=lambda: self._may_leave(job.device))
         except NotNow as why:
             job.entry.withdraw(str(why))
@@ -201,9 +214,7 @@ class Dispatcher:
     async def _send_again(self, overdue: list[_Job], jobs: MemoryObjectSendStream[_Job]) -> None:
         for job in overdue:
             del self._unknown[job.device.sim]
-            content = fingerprint(job.device.request)
-            if content != job.entry.content:  # rendered anew by this try: what is about to be sent has changed
-                job.entry.content = content
+            if job.entry.renew(fingerprint(job.device.request), self._ledger.clears):
                 await self._ledger.save(job.chunk)
             await jobs.send(job)
         if overdue:

@@ -9,7 +9,8 @@ looks them up in the API before it sends anything.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -17,11 +18,16 @@ import anyio.to_thread
 import msgspec
 
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest, Status
+from airflow_provider_supersim.delivery.targets import Device
 
-#: Commands in a chunk. A full one, with names and errors of the greatest length, stays under the 64 KB of a value in
-#: Airflow's task state store; two or three writes for each chunk come to 0.2 ms a command.
+#: Most commands in a chunk; two or three writes for each chunk come to 0.2 ms a command.
 CHUNK = 250
-ERROR_LENGTH = 80
+#: A chunk with longer names, or with many earlier attempts, has fewer: as JSON it stays under the 64 KB above which
+#: Airflow's task state store complains.
+CHUNK_BYTES = 65_000
+ENTRY_BYTES = 180  # of an entry, without the device's name and the sids of earlier attempts
+SID_BYTES = 38
+ERROR_BYTES = 82
 
 ABOUT_TO_SEND = "about_to_send"  # the only state in which nobody knows: look in the API
 WITHDRAWN = "not_sent"  # surely never accepted
@@ -84,11 +90,22 @@ class Entry(msgspec.Struct, gc=False, array_like=True):
 
     def refuse(self, error: Exception) -> None:
         """Note that the API said no."""
-        self.status, self.error = REFUSED, str(error)[:ERROR_LENGTH]
+        self.status, self.error = REFUSED, _short(str(error))
 
     def withdraw(self, why: str) -> None:
         """Note that it surely was not accepted, and is not being sent any more."""
-        self.status, self.error = WITHDRAWN, why[:ERROR_LENGTH]
+        self.status, self.error = WITHDRAWN, _short(why)
+
+    def renew(self, content: str, clears: int) -> bool:
+        """Note that it was not accepted and is sent anew; return whether that changes anything.
+
+        :param content: as this try has rendered it
+        """
+        changed = (self.content, self.clears) != (content, clears)
+        if self.clears != clears:
+            self.attempt = 1
+        self.content, self.clears = content, clears
+        return changed
 
 
 class Chunk:
@@ -125,10 +142,13 @@ class Ledger:
         :param restart: whether a clear starts over; else it goes on, and what failed may be sent again
         """
         meta = await anyio.to_thread.run_sync(store.get, _META)
-        ledger = cls(store, meta or {"generation": 0, "clears": clears, "notes": {}})
-        if ledger.clears != clears:
-            ledger._meta.update(clears=clears, notes={}, generation=ledger._meta["generation"] + int(restart))
-        if meta is None or meta.get("clears") != clears:
+        if meta is None:
+            meta, new = {"generation": 0, "clears": clears, "notes": {}}, True
+        elif new := meta["clears"] != clears:
+            # A restart begins another journal beside the old one: a half-forgotten ledger would be worse than two.
+            meta = {"generation": meta["generation"] + int(restart), "clears": clears, "notes": {}}
+        ledger = cls(store, meta)
+        if new:
             await ledger.save_notes()
         await ledger._load()
         return ledger
@@ -144,15 +164,30 @@ class Ledger:
         notes: dict[str, Any] = self._meta["notes"]
         return notes
 
+    def batches(self, devices: Iterable[Device]) -> Iterator[list[Device]]:
+        """Cut devices into pieces that fit into a chunk each."""
+        batch: list[Device] = []
+        size = 0
+        for device in devices:
+            last = self.entries.get(device.sim)
+            more = ENTRY_BYTES + len(json.dumps(device.sim)) + SID_BYTES * (len(last.earlier) + 1 if last else 0)
+            if batch and (len(batch) == CHUNK or size + more > CHUNK_BYTES):
+                yield batch
+                batch, size = [], 0
+            batch.append(device)
+            size += more
+        if batch:
+            yield batch
+
     async def write_ahead(self, contents: Mapping[str, str], since: int) -> Chunk:
         """Write that commands are about to be sent, before any of them is.
 
-        :param contents: fingerprint of what is sent, by SIM; at most :data:`CHUNK`
+        :param contents: fingerprint of what is sent, by SIM: one of :meth:`batches`
         """
         entries = {sim: self._next_entry(sim, content) for sim, content in contents.items()}
         chunk = Chunk(len(self.chunks), since, entries)
-        self.chunks.append(chunk)
         await self.save(chunk)
+        self.chunks.append(chunk)  # only now: one that could not be written must leave no gap
         self.entries.update(entries)
         return chunk
 
@@ -197,10 +232,10 @@ class Ledger:
         last = self.entries.get(sim)
         if last is None:
             return Entry(content, clears=self.clears)
-        counts = last.status != WITHDRAWN and last.clears == self.clears
+        attempt = last.attempt + int(last.status != WITHDRAWN)  # what was withdrawn was none
         return Entry(
             content,
-            attempt=last.attempt + 1 if counts else 1,
+            attempt=attempt if last.clears == self.clears else 1,
             clears=self.clears,
             earlier=(*last.earlier, last.sid) if last.sid else last.earlier,
         )
@@ -227,6 +262,9 @@ def fingerprint(content: IpCommandRequest | IpCommand) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def chunks_of(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    """Cut a sequence into pieces of a chunk's size."""
-    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+def _short(text: str) -> str:
+    """Cut a text so that, as JSON, it takes no more than :data:`ERROR_BYTES`."""
+    text = text[:ERROR_BYTES]
+    while len(json.dumps(text)) > ERROR_BYTES:
+        text = text[:-1]
+    return text

@@ -102,7 +102,8 @@ class Rollout:
         await self._ledger.save_notes()
         for number, wave in enumerate(self._waves()):
             self._wave = number
-            if number < self._ledger.notes.get("waves_passed", 0):
+            passed = self._ledger.notes.get("waves_passed", 0)
+            if number < passed and not any(map(self._is_pending, wave)):  # a fleet may grow meanwhile, in any place
                 continue
             if wait := await self._run_wave(number, wave):
                 return wait
@@ -110,7 +111,7 @@ class Rollout:
                 return await self._end(halted=halted)
             if closed := self._left_out(wave):
                 return await self._end(closed=closed)
-            self._ledger.notes["waves_passed"] = number + 1
+            self._ledger.notes["waves_passed"] = max(passed, number + 1)
             await self._ledger.save_notes()
         return await self._end()
 
@@ -277,7 +278,7 @@ def _row(device: Device, entry: Entry | None) -> Row:
         sim=device.name or device.sim,
         sim_sid=entry.sim_sid or device.sim_sid,
         sid=entry.sid,
-        attempt=len(entry.earlier) + 1,
+        attempt=len(entry.earlier) + int(entry.status != WITHDRAWN),
         status=_report_status(entry),
         sent_at=_iso(entry.sent_at),
         settled_at=_iso(entry.settled_at),

@@ -5,14 +5,17 @@ from __future__ import annotations
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import SuperSimError
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
-from airflow_provider_supersim.delivery.dispatch import Dispatcher
+from airflow_provider_supersim.delivery.dispatch import LAG, Dispatcher
 from airflow_provider_supersim.delivery.ledger import Ledger
 from airflow_provider_supersim.delivery.targets import Device
 
 
-async def send_once(client: AsyncSuperSimClient, ledger: Ledger, request: IpCommandRequest) -> tuple[IpCommand, bool]:
+async def send_once(
+    client: AsyncSuperSimClient, ledger: Ledger, request: IpCommandRequest, *, lag: float = LAG
+) -> tuple[IpCommand, bool]:
     """Send a command, unless the ledger has it as sent already. One that has failed is sent again.
 
+    :param lag: as of :class:`Dispatcher`
     :return: the command, and whether it was sent just now
     :raises SuperSimError: the API refused it, or could not be reached
     """
@@ -28,6 +31,7 @@ async def send_once(client: AsyncSuperSimClient, ledger: Ledger, request: IpComm
         client,
         ledger,
         concurrency=1,
+        lag=lag,
         on_accepted=accepted.append,
         on_refused=lambda _, error: refused.append(error),
     )

@@ -156,6 +156,7 @@ class Watcher:
         self._tickets.discard(ticket)
         for sid in ticket.waiting:
             self._forget(sid, ticket)
+        self._wake.set()  # perhaps nobody waits any more
 
     def _forget(self, sid: str, ticket: _Ticket) -> None:
         waiters = self._by_sid.get(sid, [])
@@ -166,12 +167,14 @@ class Watcher:
 
     async def _poll(self) -> None:
         try:
-            async with self._open_client() as client:
-                while self._tickets:
-                    began = time.monotonic()
-                    await self._round(client)
-                    self._end_overdue()
-                    await self._rest(began)
+            while self._tickets:  # somebody may have come while the client was being closed
+                async with self._open_client() as client:
+                    while self._tickets:
+                        began = time.monotonic()
+                        await self._round(client)
+                        self._end_overdue()
+                        await self._rest(began)
+                        await asyncio.sleep(0)  # those who were told leave first, and are not looked after again
         except Exception as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
             for ticket in self._tickets:
                 ticket.fail(error)
@@ -188,6 +191,7 @@ class Watcher:
             if error.retryable and self._failed_rounds < FAILED_ROUNDS:
                 log.warning("Failed to read statuses (%s of %s): %s", self._failed_rounds, FAILED_ROUNDS, error)
                 return
+            self._failed_rounds = 0  # those who come later have the whole budget
             for ticket in self._tickets:
                 ticket.end(error)
             return
@@ -260,7 +264,7 @@ class Watcher:
                     await self._wake.wait()
             except TimeoutError:
                 return
-            # Somebody new waits, perhaps more impatiently than the others: reckon again.
+            # Somebody came, perhaps more impatient than the others, or somebody left: reckon again.
 
     def _log_once(self, words: str) -> None:
         if words not in self._logged:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
 from importlib.util import find_spec
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from anyio.from_thread import start_blocking_portal
 
@@ -22,7 +22,7 @@ class Session:
     """Runs coroutines of one client from ordinary code, until it is closed."""
 
     def __init__(self, client: AsyncSuperSimClient) -> None:
-        self._running: Future[Any] | None = None
+        self._running: set[Future[Any]] = set()  # several, where threads share a hook
         self._cancelled = False
         with ExitStack() as stack:
             self._portal = stack.enter_context(
@@ -32,19 +32,24 @@ class Session:
             self.close = stack.pop_all().close
 
     def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """Run a coroutine function and return what it returns.
+        """Run a coroutine function and return what it returns. Threads may do so at the same time.
 
         :raises concurrent.futures.CancelledError: when :meth:`cancel` was called
         """
         if self._cancelled:
             raise CancelledError
-        self._running = self._portal.start_task_soon(function, *args)
+        running = self._portal.start_task_soon(function, *args)
+        self._running.add(running)
         try:
-            return cast("T", self._running.result())
+            if self._cancelled:
+                running.cancel()  # type: ignore[unreachable]  # cancel() may have come since the look above
+            return running.result()
         except BaseException:
             # An exception of this thread's own (a time-out's, Ctrl-C) must not leave the coroutine behind.
-            self._running.cancel()
+            running.cancel()
             raise
+        finally:
+            self._running.discard(running)
 
     def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
         """Iterate over an asynchronous iterator."""
@@ -64,5 +69,5 @@ class Session:
     def cancel(self) -> None:
         """End what :meth:`run` is running, and run nothing more; from a signal handler or another thread."""
         self._cancelled = True
-        if self._running is not None:
-            self._running.cancel()
+        for running in list(self._running):
+            running.cancel()

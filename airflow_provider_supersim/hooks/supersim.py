@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
@@ -21,6 +21,8 @@ from airflow_provider_supersim.hooks.session import Session
 if TYPE_CHECKING:
     from airflow_provider_supersim.api.client import AsyncSuperSimClient
     from airflow_provider_supersim.api.models import Fleet, IpCommand, Sim
+
+R = TypeVar("R")
 
 
 class SuperSimHook(BaseHook):
@@ -167,7 +169,7 @@ class SuperSimHook(BaseHook):
         commands = self.session.client.iter_ip_commands(
             sim=sim, sim_iccid=sim_iccid, status=status, direction=direction
         )
-        return self.session.iterate(commands)
+        return self._iterate(commands)
 
     def get_sim(self, sid_or_name: str) -> Sim:
         """Return one SIM: ``GET /v1/Sims/{sid or unique name}``."""
@@ -179,7 +181,7 @@ class SuperSimHook(BaseHook):
         :param fleet: sid or unique name of a Fleet
         :param status: ``new``, ``ready``, ``active``, ``inactive`` or ``scheduled``
         """
-        return self.session.iterate(self.session.client.iter_sims(fleet=fleet, status=status))
+        return self._iterate(self.session.client.iter_sims(fleet=fleet, status=status))
 
     def get_fleet(self, sid_or_name: str) -> Fleet:
         """Return one Fleet: ``GET /v1/Fleets/{sid or unique name}``."""
@@ -187,7 +189,11 @@ class SuperSimHook(BaseHook):
 
     def iter_fleets(self) -> Iterator[Fleet]:
         """Iterate over the account's Fleets, page by page: ``GET /v1/Fleets``."""
-        return self.session.iterate(self.session.client.iter_fleets())
+        return self._iterate(self.session.client.iter_fleets())
+
+    def _iterate(self, items: AsyncIterator[R]) -> Iterator[R]:
+        # A generator of the hook's own: it keeps the hook, whose end would be the session's.
+        yield from self.session.iterate(items)
 
     def test_connection(self) -> tuple[bool, str]:
         """Read one Fleet with the connection's credentials, once, and say what was tried and what came back."""

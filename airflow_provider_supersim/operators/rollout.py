@@ -51,7 +51,8 @@ class SuperSimRolloutOperator(BaseOperator):
         e.g. ``{{ device.unique_name }}``) and Airflow's context; a ``.json`` or ``.txt`` file may be named
     :param device_port: the devices' UDP port, 1 to 65535 (templated)
     :param payload_type: ``binary`` for a ``str`` that is base64 already (templated)
-    :param waves: how far each wave reaches, as a number of devices or a share of all, e.g. ``[5, "10%", "100%"]``
+    :param waves: how far each wave reaches, as a number of devices or a share of all, e.g. ``[5, "10%", "100%"]``; this,
+        what counts failures and attempts, and the window are templated, so they may come from the DAG's params
     :param max_failure_ratio: the rollout halts after a wave where more than this share of its devices, or of all so
         far, has failed
     :param min_sample: but not on fewer devices than this
@@ -80,6 +81,13 @@ class SuperSimRolloutOperator(BaseOperator):
         "payload",
         "device_port",
         "payload_type",
+        "waves",
+        "max_failure_ratio",
+        "min_sample",
+        "attempts",
+        "attempt_delay",
+        "wave_timeout",
+        "window",
         "ledger_path",
         "report_path",
         "supersim_conn_id",
@@ -99,11 +107,11 @@ class SuperSimRolloutOperator(BaseOperator):
         shard: Sequence[int] | None = None,
         payload_type: str | None = None,
         waves: Sequence[int | str] = ("100%",),
-        max_failure_ratio: float = 0.1,
-        min_sample: int = 20,
-        attempts: int = 1,
-        attempt_delay: float = 300,
-        wave_timeout: float = 900,
+        max_failure_ratio: float | str = 0.1,
+        min_sample: int | str = 20,
+        attempts: int | str = 1,
+        attempt_delay: float | str = 300,
+        wave_timeout: float | str = 900,
         window: Mapping[str, str] | None = None,
         max_concurrency: int | None = None,
         max_rate: float | None = None,

@@ -36,6 +36,8 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
     template_fields: Sequence[str] = ("ip_command_sid", "supersim_conn_id")
     ui_color = "#d9ecf7"
 
+    _seen: Waited  # at the last look
+
     def __init__(
         self,
         *,
@@ -48,7 +50,6 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
         self.ip_command_sid = ip_command_sid
         self.deferrable = deferrable
         self.supersim_conn_id = supersim_conn_id
-        self._seen: Waited | None = None
 
     def execute(self, context: Context) -> Any:
         """Defer, or go on as sensors do."""
@@ -115,6 +116,6 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
         try:
             yield
         except (AirflowSensorTimeout, AirflowSkipException) as error:
-            if error.__cause__ is None and self._seen is None:
-                raise
-            raise type(error)(str(error.__cause__ or overdue_sentence(self._seen, self.timeout))) from error
+            if error.__cause__:
+                raise type(error)(str(error.__cause__)) from error
+            raise type(error)(overdue_sentence(self._seen, self.timeout)) from error

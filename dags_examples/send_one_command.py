@@ -1,0 +1,34 @@
+"""Send one IP Command to one SIM, and wait until Super SIM has sent it; the worker slot is free meanwhile.
+
+Trigger it with the SIM, the payload and the device's UDP port.
+
+`sent` means that the datagram went out. It is no proof that the device got it: only an answer of the device is.
+"""
+
+from airflow.sdk import Param, dag
+
+from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
+
+
+@dag(
+    schedule=None,
+    params={
+        "sim": Param("device-0001", type="string", minLength=1, description="Unique name or sid (HS…) of the SIM"),
+        "payload": Param("report_every=900", type="string", minLength=1, description="Text, at most 1300 bytes"),
+        "device_port": Param(4000, type="integer", minimum=1, maximum=65535, description="UDP port of the device"),
+    },
+    tags=["super-sim", "example"],
+    doc_md=__doc__,
+)
+def send_one_command() -> None:
+    """Send, and wait."""
+    SuperSimIpCommandOperator(
+        task_id="send",
+        sim="{{ params.sim }}",
+        payload="{{ params.payload }}",
+        device_port="{{ params.device_port }}",
+        deferrable=True,
+    )
+
+
+send_one_command()

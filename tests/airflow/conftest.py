@@ -1,0 +1,102 @@
+"""Runs tasks in this process as ``dag.test()`` does, and says how each of them ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pytest
+
+#: What must be in no log, XCom, rendered field or error.
+SECRETS = {"auth_token": "twilio-T0p-s3cret", "client_secret": "kore-T0p-s3cret"}
+
+
+class Ended(NamedTuple):
+    """How a task instance ended.
+
+    :ivar tries: how many there were
+    :ivar error: of each try that failed, its words
+    :ivar xcom: all values by key
+    """
+
+    state: str
+    tries: int
+    errors: list[str]
+    xcom: dict[str, Any]
+    rendered: dict[str, Any]
+
+
+class Played(NamedTuple):
+    """A run that is over: its task instances by name (mapped ones: ``name[index]``), and all that was logged."""
+
+    tasks: dict[str, Ended]
+    log: str
+
+    def lines(self, *parts: str) -> list[str]:
+        """Return the lines of the log in which all these occur."""
+        return [line for line in self.log.splitlines() if all(part in line for part in parts)]
+
+
+@pytest.fixture
+def world(supersim_simulator, monkeypatch):
+    """A simulator whose commands settle at once, with secrets that can be told from other words, and a connection."""
+    supersim_simulator.reset(settle=0.1, **SECRETS)
+    monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_DEFAULT", supersim_simulator.connection_json())
+    monkeypatch.setenv("AIRFLOW_CONN_KORE", supersim_simulator.connection_json("kore"))
+    return supersim_simulator
+
+
+@pytest.fixture
+def new_dag(request):
+    """Return a function that makes the test's DAG; what its tasks have raised is kept."""
+    from airflow.sdk import DAG
+
+    def make(**options: Any) -> DAG:
+        errors: dict[str, list[str]] = {}
+
+        def keep(context: Mapping[str, Any]) -> None:
+            errors.setdefault(_name(context["ti"]), []).append(str(context["exception"]))
+
+        name = "".join(char if char.isalnum() else "_" for char in request.node.name)
+        callbacks = {"on_failure_callback": keep, "on_retry_callback": keep, "retry_delay": 0.01}
+        dag = DAG(name, default_args=callbacks | options.pop("default_args", {}), **options)
+        dag.errors = errors
+        return dag
+
+    return make
+
+
+@pytest.fixture
+def play(run_dag, capfd, caplog):
+    """Return a function that runs a DAG and returns a :class:`Played`."""
+
+    def run(dag) -> Played:
+        from airflow.models.renderedtifields import RenderedTaskInstanceFields
+        from airflow.models.xcom import XComModel
+        from airflow.utils.session import create_session
+
+        capfd.readouterr()
+        caplog.clear()
+        caplog.set_level("INFO", "airflow_provider_supersim")
+        dag_run = run_dag(dag)
+        log = capfd.readouterr()
+        with create_session() as session:
+            tasks = {}
+            for ti in dag_run.get_task_instances(session=session):
+                xcoms = session.query(XComModel).filter_by(
+                    dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index
+                )
+                tasks[_name(ti)] = Ended(
+                    str(ti.state),
+                    ti.try_number,
+                    dag.errors.get(_name(ti), []),
+                    {xcom.key: XComModel.deserialize_value(xcom) for xcom in xcoms},
+                    RenderedTaskInstanceFields.get_templated_fields(ti, session=session) or {},
+                )
+        return Played(tasks, log.out + log.err + caplog.text)
+
+    return run
+
+
+def _name(ti: Any) -> str:
+    return ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"

@@ -1,0 +1,83 @@
+"""DAGs that the tests run through a whole Airflow. The SIMs are a simulator's.
+
+What does not say ``deferrable`` follows the configuration, where ``default_deferrable`` is on.
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from airflow.sdk import DAG
+
+from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
+from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
+from airflow_provider_supersim.sensors.ip_command import SuperSimIpCommandSensor
+
+OUT = Path(os.environ["AIRFLOW_HOME"]) / "out"
+PORT = 4000
+
+
+def dag(name: str) -> DAG:
+    return DAG(name, schedule=None, is_paused_upon_creation=False)
+
+
+with dag("killed_worker"):
+    SuperSimRolloutOperator(
+        task_id="roll_out",
+        fleet="field-devices",
+        payload={"name": "{{ device.unique_name }}"},
+        device_port=PORT,
+        waves=["10%", "100%"],
+        max_rate=30,
+        report_path=f"{OUT}/killed.csv",
+        deferrable=False,
+        poll_interval=0.5,
+        retries=1,
+        retry_delay=timedelta(0),
+    )
+
+with dag("cleared_by_hand"):
+    for place in ("store", "folder"):
+        for on_clear in ("resume", "restart"):
+            SuperSimRolloutOperator(
+                task_id=f"{on_clear}_{place}",
+                targets=[f"{on_clear}-{place}-{number:02d}" for number in range(1, 6)],
+                payload="apn=iot.example",
+                device_port=PORT,
+                ledger_path=f"{OUT}/ledgers" if place == "folder" else None,
+                on_clear=on_clear,
+                poll_interval=0.5,
+                deferrable=place == "store",
+            )
+
+with dag("sharded"):
+    SuperSimRolloutOperator.partial(
+        task_id="roll_out", fleet="lab", payload="{{ device.sim }}", device_port=PORT, poll_interval=0.5
+    ).expand(shard=[(0, 2), (1, 2)])
+
+with dag("deferred"):
+    send = SuperSimIpCommandOperator(
+        task_id="send",
+        sim="deferred-1",
+        payload=b"\x00\xff",
+        device_port="{{ 4000 + 1 }}",
+        poll_interval=0.5,
+        supersim_conn_id="supersim_kore",
+    )
+    SuperSimIpCommandSensor(task_id="seen", ip_command_sid=send.output["ip_command_sid"], poke_interval=0.5)
+    SuperSimIpCommandOperator(
+        task_id="refused", sim="deferred-1", payload="x", device_port=PORT, supersim_conn_id="supersim_wrong"
+    )
+
+with dag("terminated"):
+    SuperSimIpCommandOperator(
+        task_id="wait", sim="never-1", payload="x", device_port=PORT, deferrable=False, poll_interval=0.5
+    )
+    SuperSimRolloutOperator(
+        task_id="roll_out",
+        targets=[f"slow-{number:03d}" for number in range(1, 201)],
+        payload="x",
+        device_port=PORT,
+        max_rate=10,
+        deferrable=False,
+    )

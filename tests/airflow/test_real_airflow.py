@@ -1,0 +1,194 @@
+"""Through a whole Airflow, with a scheduler that knows nothing of tests: processes die, people clear tasks.
+
+One Airflow serves all tests here. Their runs go side by side, for most of the time is waiting.
+"""
+
+import base64
+import csv
+import json
+import re
+import shutil
+import signal
+import time
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from real_airflow import RealAirflow, run_airflow
+
+from airflow_provider_supersim.testing import Simulator, run_simulator
+
+SECRET, KORE_SECRET, WRONG_SECRET = "twilio-T0p-s3cret", "kore-T0p-s3cret", "wr0ng-T0p-s3cret"
+CLEARED = [(on_clear, place) for place in ("store", "folder") for on_clear in ("resume", "restart")]
+DEVICES = 120  # of the rollout whose worker is killed
+DIED_AFTER = 40  # commands
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    # Longer than a worker needs to end after it has deferred: see the scheduler's "task-state-changed-externally".
+    with run_simulator(sims=DEVICES, settle=3, auth_token=SECRET, client_secret=KORE_SECRET) as simulator:
+        simulator.seed(
+            fleets=[{"unique_name": "others"}],
+            sims=[{"prefix": f"{on_clear}-{place}", "count": 5, "fleet": "others"} for on_clear, place in CLEARED]
+            + [{"prefix": "slow", "count": 200, "fleet": "others"}, {"unique_name": "deferred-1", "fleet": "others"}]
+            + [{"unique_name": "never-1", "fleet": "others", "behaviour": {"network": "never"}}],
+        )
+        simulator.set_behaviour([f"{on_clear}-{place}-02" for on_clear, place in CLEARED], network="offline")
+        yield simulator
+
+
+@pytest.fixture(scope="module")
+def airflow(airflow_db, simulator, tmp_path_factory, pytestconfig):
+    home = tmp_path_factory.mktemp("real_airflow")
+    # Not ``airflow_db`` itself, which other tests in this process have written to.
+    shutil.copyfile(pytestconfig.cache.mkdir("airflow_db") / f"{version('apache-airflow')}.db", home / "airflow.db")
+    with run_airflow(
+        home,
+        home / "airflow.db",
+        Path(__file__).parent / "dags",
+        AIRFLOW_CONN_SUPERSIM_DEFAULT=simulator.connection_json(),
+        AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE="True",
+    ) as airflow:
+        kore = simulator.connection("kore")
+        wrong = simulator.connection() | {"password": WRONG_SECRET}
+        for name, fields in (("supersim_kore", kore), ("supersim_wrong", wrong)):
+            airflow.call("POST", "connections", {**fields, "connection_id": name, "extra": json.dumps(fields["extra"])})
+        yield airflow
+
+
+@pytest.fixture(scope="module")
+def runs(airflow: RealAirflow, simulator: Simulator) -> dict[str, str]:
+    """Start everything, and kill the worker of the one rollout at the first third."""
+    killed = airflow.trigger("killed_worker")
+    others = {name: airflow.trigger(name) for name in ("cleared_by_hand", "sharded", "deferred")}
+    sent = lambda: simulator.summary(fleet="field-devices")["commands"]["to_sim"]  # noqa: E731
+    airflow.wait_for("the rollout to send", lambda: sent() >= DIED_AFTER, within=60)
+    process = airflow.running_process("killed_worker", killed, "roll_out")
+    for dying in (process.parent(), process):
+        dying.send_signal(signal.SIGKILL)
+    assert DIED_AFTER <= sent() < DEVICES
+    return {"killed_worker": killed, **others}
+
+
+def test_deferred_by_default_the_triggerer_waits(airflow, simulator, runs):
+    run = runs["deferred"]
+    assert airflow.wait_until_over("deferred", run, within=60) == "failed"  # because of the one that is refused
+    tasks = airflow.tasks("deferred", run)
+    assert {name: task["state"] for (name, _), task in tasks.items()} == {
+        "send": "success",
+        "seen": "success",
+        "refused": "failed",
+    }
+    command = airflow.xcom("deferred", run, "send")
+    assert command["sid"] == airflow.xcom("deferred", run, "send", "ip_command_sid")
+    assert (command["status"], command["payload"], command["device_port"]) == ("sent", "AP8=", 4001)
+    assert len(simulator.commands("deferred-1")) == 1
+    events = [line["event"] for line in airflow.log("deferred", run, "send")]
+    assert "Waiting in the triggerer for the status of 1 IP Command(s), at most 300 s" in events
+    assert any(event.startswith("Trigger fired") for event in events)
+    assert any(
+        event == f"Settled: IP Command {command['sid']} to SIM {command['sim_sid']} (port 4001): sent"
+        for event in events
+    )
+    assert "IP Commands: 1 sent" in [line["event"] for line in airflow.log("deferred", run, "seen")]
+
+
+def test_shards_of_a_mapped_rollout(airflow, simulator, runs):
+    run = runs["sharded"]
+    assert airflow.wait_until_over("sharded", run, within=60) == "success"
+    summaries = [airflow.xcom("sharded", run, "roll_out", map_index=index) for index in (0, 1)]
+    assert sum(summary["sent"] for summary in summaries) == 5
+    assert [
+        datagram["text"] for sim in simulator.sims(fleet="lab") for datagram in simulator.datagrams(sim["sid"])
+    ] == [sim["sid"] for sim in simulator.sims(fleet="lab")]
+
+
+def test_a_clear_by_hand_resumes_or_restarts(airflow, simulator, runs):
+    run = runs["cleared_by_hand"]
+    assert airflow.wait_until_over("cleared_by_hand", run, within=60) == "success"
+    names = {(on_clear, place): [f"{on_clear}-{place}-{n:02d}" for n in range(1, 6)] for on_clear, place in CLEARED}
+
+    def counts():
+        return {case: [len(simulator.commands(name)) for name in names[case]] for case in CLEARED}
+
+    assert set(map(tuple, counts().values())) == {(1, 1, 1, 1, 1)}
+    simulator.set_behaviour([f"{on_clear}-{place}-02" for on_clear, place in CLEARED], network="online")
+    airflow.clear("cleared_by_hand", run)
+    assert airflow.wait_until_over("cleared_by_hand", run, within=60) == "success"
+    resumed, restarted = [1, 2, 1, 1, 1], [2, 2, 2, 2, 2]
+    assert counts() == {case: resumed if case[0] == "resume" else restarted for case in CLEARED}
+    for on_clear, place in CLEARED:
+        summary = airflow.xcom("cleared_by_hand", run, f"{on_clear}_{place}")
+        assert (summary["devices"], summary["sent"], summary["failed"]) == (5, 5, 0)
+
+
+def test_a_terminated_task_stops_at_once_and_says_how_far_it_was(airflow, simulator, runs):
+    def slow_ones():
+        return [one for one in simulator.commands() if one["sim_name"].startswith("slow-")]
+
+    run = airflow.trigger("terminated")
+    airflow.wait_for(
+        "both to send", lambda: simulator.commands("never-1") and simulator.commands("slow-010"), within=60
+    )
+    for task in ("wait", "roll_out"):
+        airflow.running_process("terminated", run, task).send_signal(signal.SIGTERM)
+    time.sleep(1)
+    sent = len(slow_ones())
+    assert airflow.wait_until_over("terminated", run, within=20) == "failed"
+    assert len(slow_ones()) == sent < 200
+
+    def said(task):
+        (error,) = [
+            line for line in airflow.log("terminated", run, task) if line["event"] == "Task failed with exception"
+        ]
+        return error["error_detail"][0]["exc_value"]
+
+    (command,) = simulator.commands("never-1")
+    assert said("wait") == (
+        f"Killed while waiting for IP Command {command['sid']} to SIM {command['sim_sid']} (port 4000): queued; "
+        "it may still be sent, and the API cannot take it back."
+    )
+    assert said("roll_out").startswith("Killed while rolling out; what was sent is in the ledger")
+    # A next try would find in the ledger what was sent; at most the one command under way would have to be looked up.
+    path = f"dags/terminated/dagRuns/{quote(run)}/taskInstances/roll_out/state-store/supersim_ledger_0_0"
+    entries = airflow.call("GET", path)["value"]["entries"].values()
+    in_ledger = {sid for _, _, _, _, sid, *_ in entries if sid}
+    assert len(in_ledger ^ {one["sid"] for one in slow_ones()}) <= 1
+
+
+def test_a_killed_worker_costs_no_device_its_command(airflow, simulator, runs):
+    run = runs["killed_worker"]
+    assert airflow.wait_until_over("killed_worker", run, within=120) == "success"
+    assert airflow.tasks("killed_worker", run)["roll_out", -1]["try_number"] == 2
+    truth = simulator.summary(fleet="field-devices")["sims"]
+    assert (truth["with_1_command"], truth["with_more_commands"]) == (DEVICES, 0)
+    summary = airflow.xcom("killed_worker", run, "roll_out")
+    assert (summary["devices"], summary["sent"], summary["commands"]) == (DEVICES, DEVICES, DEVICES)
+    with (airflow.home / "out" / "killed.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    reached = simulator.commands()
+    assert {row["sim_sid"]: row["sid"] for row in rows}.items() <= {
+        one["sim_sid"]: one["sid"] for one in reached
+    }.items()
+    assert len(rows) == DEVICES
+    assert {(row["status"], row["attempt"]) for row in rows} == {("sent", "1")}
+
+
+def test_no_secret_is_in_any_file(airflow, simulator, runs):
+    for name, run in runs.items():
+        airflow.wait_until_over(name, run, within=120)
+    options = simulator.options()
+    secrets = {SECRET, KORE_SECRET, WRONG_SECRET}
+    secrets |= {
+        base64.b64encode(f"{login}:{secret}".encode()).decode()
+        for login, secret in ((options["account_sid"], SECRET), (options["account_sid"], WRONG_SECRET))
+    }
+    tokens = [r"simulator\.[0-9a-f]{64}", "Bearer simulator", "Basic QU"]
+    pattern = re.compile("|".join([*map(re.escape, secrets), *tokens]).encode())
+    files = [path for path in airflow.home.rglob("*") if path.is_file()]
+    assert {"airflow.db", "killed.csv", "scheduler.out", "triggerer.out", "attempt=1.log"} <= {
+        path.name for path in files
+    }
+    assert [str(path) for path in files if pattern.search(path.read_bytes())] == []

@@ -1,0 +1,119 @@
+"""What all tests share: an Airflow home of their own, a migrated database, a connection to the simulator.
+
+Airflow reads its home and its configuration when it is first imported, so both are set here, at the top.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from airflow.models.dagrun import DagRun
+    from airflow.sdk import DAG
+
+    from airflow_provider_supersim.testing import Simulator
+
+pytest_plugins = ["airflow_provider_supersim.testing"]
+
+HOME = Path(tempfile.mkdtemp(prefix="supersim-tests-"))  # one for each process: pytest-xdist's workers share nothing
+DATABASE = HOME / "airflow.db"
+
+for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
+    del os.environ[name]  # the shell's own Airflow is none of the tests' business
+os.environ |= {
+    "AIRFLOW_HOME": str(HOME),
+    "AIRFLOW__CORE__DAGS_FOLDER": str(HOME / "dags"),
+    "AIRFLOW__CORE__FERNET_KEY": 43 * "0" + "=",  # the same for commands that a test runs as a process
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{DATABASE}",
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+}
+(HOME / "dags").mkdir()
+
+#: What Airflow's own code warns of, and no provider can help.
+AIRFLOW_WARNINGS = [
+    "Using `httpx` with `starlette.testclient`",  # svcs, which serves its execution API, imports the test client
+]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for warning in AIRFLOW_WARNINGS:
+        config.addinivalue_line("filterwarnings", f"ignore:{warning}")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def airflow_home() -> Path:
+    """Return this process's AIRFLOW_HOME, with an empty ``dags`` folder."""
+    return HOME
+
+
+@pytest.fixture(scope="session")
+def airflow_db(airflow_home: Path, pytestconfig: pytest.Config) -> Path:
+    """Return the path of a migrated SQLite database, which Airflow in this process uses.
+
+    It is migrated once for each version of Airflow, kept in pytest's cache, and copied.
+    """
+    template = pytestconfig.cache.mkdir("airflow_db") / f"{version('apache-airflow')}.db"
+    with template.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not template.exists():
+            new = template.with_suffix(".new")
+            new.unlink(missing_ok=True)
+            subprocess.run(
+                [sys.executable, "-m", "airflow", "db", "migrate"],
+                env={**os.environ, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{new}"},
+                check=True,
+                capture_output=True,
+            )
+            new.rename(template)
+    shutil.copyfile(template, DATABASE)
+    return DATABASE
+
+
+@pytest.fixture
+def run_dag(airflow_db: Path) -> Callable[..., DagRun]:
+    """Return a function that runs a DAG that a test has made, as ``dag.test()`` does, and returns the run.
+
+    ``dag.test()`` alone wants the DAG to be in a file of the DAGs folder.
+    """
+
+    def run(dag: DAG, **options: object) -> DagRun:
+        from airflow.dag_processing.bundles.manager import DagBundlesManager
+        from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+
+        bag = DagBag(os.devnull, bundle_name="dags-folder")
+        bag.bag_dag(dag)
+        DagBundlesManager().sync_bundles_to_db()
+        sync_bag_to_db(bag, "dags-folder", None)
+        return dag.test(**options)
+
+    return run
+
+
+@pytest.fixture
+def supersim_connection(
+    request: pytest.FixtureRequest, supersim_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Return the id of a connection to the running simulator.
+
+    For another vendor: ``@pytest.mark.parametrize("supersim_connection", ["kore"], indirect=True)``.
+    """
+    vendor = getattr(request, "param", "twilio")
+    monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_DEFAULT", supersim_simulator.connection_json(vendor))
+    return "supersim_default"

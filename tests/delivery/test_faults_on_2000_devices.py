@@ -1,0 +1,33 @@
+"""Connections that are lost, replies that lie, and a list that lags: each of 2,000 devices gets one command."""
+
+from __future__ import annotations
+
+import anyio
+from ground import EVERY_FAULT, TextStore, commands_by_device, devices, once_each, open_client
+
+from airflow_provider_supersim.delivery.dispatch import Dispatcher
+from airflow_provider_supersim.delivery.ledger import Ledger
+from airflow_provider_supersim.testing import Simulator
+
+LIST_LAG = 2.0
+
+
+def test_each_of_2000_devices_gets_one_command(simulator: Simulator) -> None:
+    simulator.reset(sims=2000)
+    simulator.settings(list_lag=LIST_LAG)
+    simulator.faults(*EVERY_FAULT)
+    targets = devices(2000)
+    store = TextStore()
+
+    async def send() -> Ledger:
+        ledger = await Ledger.open(store, clears=0, restart=False)
+        async with open_client(simulator.url, timeout=0.4) as client:
+            await Dispatcher(client, ledger, concurrency=100, lag=LIST_LAG + 0.5).send(targets)
+        return await Ledger.open(store, clears=0, restart=False)
+
+    ledger = anyio.run(send)
+
+    assert all(fault["fired"] > 20 for fault in simulator.fired())
+    assert commands_by_device(simulator) == once_each(targets)
+    accepted = {command["sim_name"]: command["sid"] for command in simulator.commands()}
+    assert {sim: entry.sid for sim, entry in ledger.entries.items()} == accepted

@@ -1,0 +1,129 @@
+"""Where a ledger is kept, and how a clear by hand is told from a retry there."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import mortal_writer
+import pytest
+
+from airflow_provider_supersim.delivery.ledger import NoStore
+from airflow_provider_supersim.ledgers import ObjectStorageStore, TaskStateStore, open_ledger, store_for
+
+LOG = logging.getLogger(__name__)
+
+
+def context(*, max_tries: int = 0, map_index: int = -1, **fields: Any) -> dict[str, Any]:
+    ti = SimpleNamespace(
+        dag_id="nightly",
+        run_id="manual__2026-01-01T00:00:00+00:00",
+        task_id="group.roll_out",
+        map_index=map_index,
+        max_tries=max_tries,
+    )
+    return {"ti": ti, **fields}
+
+
+@pytest.fixture(params=["path", "file://", "memory://"])
+def ledger_path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return {"path": str(tmp_path), "file://": f"file://{tmp_path}", "memory://": f"memory://{tmp_path.name}"}[
+        request.param
+    ]
+
+
+def test_what_is_set_is_got_in_another_process_place(ledger_path: str) -> None:
+    assert ObjectStorageStore(ledger_path, context()).get("key") is None
+
+    ObjectStorageStore(ledger_path, context()).set("key", {"one": [1, None, "ü"]})
+    ObjectStorageStore(ledger_path, context()).set("other", 1)
+    ObjectStorageStore(ledger_path, context()).set("key", {"two": 2})
+
+    assert ObjectStorageStore(ledger_path, context()).get("key") == {"two": 2}
+    assert ObjectStorageStore(ledger_path, context(map_index=3)).get("key") is None
+
+
+def test_a_half_written_file_is_no_value(tmp_path: Path) -> None:
+    store = ObjectStorageStore(str(tmp_path), context())
+    store.set("key", {"whole": True})
+    (written,) = tmp_path.rglob("key.json")
+    written.with_suffix(".half").write_text('{"whole": fal')
+    written.with_name("new.half").write_text('{"whole": fal')
+
+    assert store.get("key") == {"whole": True}
+    assert store.get("new") is None
+    store.set("key", {"whole": "again"})
+    assert json.loads(written.read_text()) == {"whole": "again"}
+
+
+def test_a_process_may_be_killed_while_it_writes(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, mortal_writer.__file__, str(tmp_path), "15"], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 15
+
+
+def test_a_path_that_cannot_be_used_is_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ValueError, match=r"ledger_path .*file.* cannot be used"):
+        ObjectStorageStore(str(tmp_path / "file"), context())
+    with pytest.raises(ValueError, match="cannot be used"):
+        ObjectStorageStore("nosuchscheme://bucket/ledgers", context())
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("on_clear", ["resume", "restart"])
+async def test_a_clear_is_told_from_a_retry_by_max_tries(ledger_path: str, on_clear: str) -> None:
+    """A clear sets ``max_tries`` to the number of the try plus the retries; a retry leaves it as it is."""
+
+    async def entries(max_tries: int) -> set[str]:
+        now = context(max_tries=max_tries)
+        ledger = await open_ledger(store_for(now, ledger_path, LOG), now, on_clear)
+        found = set(ledger.entries)
+        await ledger.write_ahead({f"device-{len(ledger.chunks)}": "content"}, since=0)
+        return found
+
+    first, second, third = (await entries(2), await entries(2), await entries(2))
+    assert (first, second, third) == (set(), {"device-0"}, {"device-0", "device-1"})
+    cleared = await entries(4)
+    assert cleared == (set() if on_clear == "restart" else {"device-0", "device-1", "device-2"})
+    assert await entries(4) > cleared
+
+
+class Accessor:
+    """Airflow's own, as far as it is used."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    def get(self, key: str) -> Any:
+        return json.loads(self.values[key]) if key in self.values else None
+
+    def set(self, key: str, value: Any) -> None:
+        self.values[key] = json.dumps(value)
+
+
+@pytest.mark.anyio
+async def test_airflows_task_state_store_serves_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    now = context(task_state_store=Accessor())
+    ledger = await open_ledger(store_for(now, None, LOG), now, "resume")
+    await ledger.write_ahead({"device-0001": "content"}, since=0)
+
+    assert isinstance(store_for(now, None, LOG), TaskStateStore)
+    assert (await open_ledger(store_for(now, None, LOG), now, "resume")).entries.keys() == {"device-0001"}
+    assert isinstance(store_for(now, str(tmp_path), LOG), ObjectStorageStore)
+    assert not caplog.records
+
+
+def test_without_either_the_log_says_what_that_means(caplog: pytest.LogCaptureFixture) -> None:
+    assert isinstance(store_for(context(), None, LOG), NoStore)
+
+    assert "ledger_path" in caplog.text

@@ -1,0 +1,69 @@
+"""A gate judges by statuses that were read, and never by the API's bad moment."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from ground import commands_by_device, devices, once_each
+
+from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
+from airflow_provider_supersim.testing import Simulator
+
+GET = {"method": "GET", "path": "/v1/IpCommands"}
+COUNT = 30
+
+
+@pytest.fixture
+def execute(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_DEFAULT", simulator.connection_json())
+    ti = SimpleNamespace(dag_id="dag", run_id="run", task_id="roll_out", map_index=-1, max_tries=0)
+
+    def run(**arguments: Any) -> dict[str, Any]:
+        operator = SuperSimRolloutOperator(
+            task_id="roll_out",
+            targets=[target.sim for target in devices(COUNT)],
+            payload="apn=iot.example",
+            device_port=5683,
+            ledger_path=str(tmp_path),
+            **{"poll_interval": 0.1, **arguments},
+        )
+        return operator.execute({"ti": ti})
+
+    return run
+
+
+def test_a_failed_look_at_the_deadline_halts_nothing(simulator: Simulator, execute) -> None:
+    simulator.faults({"kind": "error_before", "status": 503, "skip": 1, "count": 2, **GET})  # after the date
+
+    summary = execute(wave_timeout=0)
+
+    assert simulator.fired()[0]["fired"] == 2
+    assert (summary["sent"], summary["halted"]) == (COUNT, False)
+
+
+def test_statuses_that_cannot_be_read_are_for_the_next_try(simulator: Simulator, execute) -> None:
+    simulator.faults({"kind": "error_before", "status": 503, "skip": 1, **GET})
+    with pytest.raises(AirflowException, match="could not be read") as failure:
+        execute(wave_timeout=0)
+    assert not isinstance(failure.value, AirflowFailException)
+    simulator.faults()
+
+    assert execute(wave_timeout=0)["sent"] == COUNT
+    assert commands_by_device(simulator) == once_each(devices(COUNT))
+
+
+def test_a_wait_ends_at_once_when_the_credentials_are_refused(simulator: Simulator, execute) -> None:
+    simulator.settings(settle=60)
+    simulator.faults({"kind": "error_before", "status": 401, "skip": 3, **GET})
+    began = time.monotonic()
+
+    with pytest.raises(AirflowFailException, match="401"):
+        execute(wave_timeout=600)
+
+    assert time.monotonic() - began < 10
+    assert simulator.requests()["total"] < COUNT + 60

@@ -1,0 +1,171 @@
+"""No command leaves outside the window, wherever it waits when the window closes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import anyio
+import pytest
+import time_machine
+from ground import POST, TextStore, commands_by_device, device, devices, once_each, open_client, rollout, rules
+from nights import Night
+
+from airflow_provider_supersim.api.pace import Pace
+from airflow_provider_supersim.delivery.ledger import Ledger
+from airflow_provider_supersim.delivery.rollout import End, Wait
+from airflow_provider_supersim.delivery.window import Window
+from airflow_provider_supersim.testing import Simulator
+
+pytestmark = pytest.mark.anyio
+
+NIGHTLY = Window.build({"start": "01:00", "end": "05:00", "timezone": "UTC"}, timezone_needed=False)
+DAY = timedelta(days=1)
+
+
+def at(clock_time: str) -> datetime:
+    return datetime.fromisoformat(f"2026-03-01T{clock_time}+00:00")
+
+
+@pytest.fixture
+def clock():
+    with time_machine.travel(at("00:30"), tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def night(simulator: Simulator, clock: time_machine.Coordinates) -> Night:
+    simulator.reset(sims=100, settle=1)
+    return Night(simulator, clock, rules(window=NIGHTLY, wave_timeout=900.0))
+
+
+async def test_it_waits_for_the_window_to_open(night: Night) -> None:
+    end = await night.try_it(devices(20))
+
+    assert night.waits[0] == (0, Wait([], at("01:00").timestamp()))
+    assert end.summary["sent"] == 20
+
+
+async def test_what_the_window_shuts_out_is_sent_in_the_next_by_the_next_try(night: Night) -> None:
+    night.how = rules(window=NIGHTLY, wave_timeout=900.0, waves=[10, "100%"])
+    before = night.wait
+
+    def long_wait(wait: Wait) -> None:
+        before(wait)
+        if wait.sids:
+            night.clock.move_to(at("05:00"))
+
+    night.wait = long_wait
+    end = await night.try_it(devices(20))
+
+    assert "05:00:00 UTC" in str(end.closed)
+    assert (end.summary["sent"], end.summary["not_sent"]) == (10, 10)
+    end = await night.try_it(devices(20))
+    assert night.waits[-2][1] == Wait([], (at("01:00") + DAY).timestamp())
+    assert end.closed is None
+    assert commands_by_device(night.simulator) == once_each(devices(20))
+
+
+async def test_a_try_that_goes_on_after_the_window_ends_instead_of_waiting_for_tomorrow(night: Night) -> None:
+    night.clock.move_to(at("04:59"))
+    night.how = rules(window=NIGHTLY, wave_timeout=900.0, waves=[10, "100%"])
+    await night.step(devices(20), fresh=True)
+    night.simulator.advance(60)
+    night.clock.move_to(at("05:01"))
+
+    end = await night.step(devices(20), fresh=False)
+
+    assert isinstance(end, End)
+    assert end.closed
+    assert len(night.simulator.commands()) == 10
+
+
+async def test_each_device_has_its_own_hours(night: Night) -> None:
+    window = Window.build({"start": "01:00", "end": "05:00"}, timezone_needed=False)
+    night.how = rules(window=window, wave_timeout=900.0)
+    targets = [
+        device("device-0001", timezone="Asia/Tokyo"),  # 16:00 to 20:00 UTC
+        device("device-0002", timezone="Europe/Berlin"),  # 00:00 to 04:00
+        device("device-0003", timezone="UTC"),
+    ]
+
+    await night.try_it(targets)
+
+    assert [(accepted, wait.until) for accepted, wait in night.waits if not wait.sids] == [
+        (1, at("01:00").timestamp()),
+        (2, at("16:00").timestamp()),
+    ]
+    assert [command["sim_name"] for command in night.simulator.commands()] == [
+        "device-0002",
+        "device-0003",
+        "device-0001",
+    ]
+
+
+async def test_no_second_attempt_leaves_outside_it(night: Night) -> None:
+    night.how = rules(window=NIGHTLY, wave_timeout=900.0, attempts=2, attempt_delay=3600.0)
+    night.clock.move_to(at("04:30"))
+    night.simulator.set_behaviour("all", network="offline")
+
+    end = await night.try_it(devices(5))
+
+    assert (end.summary["failed"], end.summary["commands"]) == (5, 5)
+
+
+@pytest.mark.parametrize("count", [2, 20])
+async def test_what_was_lost_is_looked_up_at_any_hour_and_sent_at_none_but_its_own(night: Night, count: int) -> None:
+    """Half of the commands of a try that died were accepted. By day the next one claims those and sends no other."""
+    night.clock.move_to(at("04:59"))
+    targets = devices(count)
+    ledger = await Ledger.open(night.store, clears=0, restart=False)
+    async with open_client(night.simulator.url) as client:
+        since = int((await client.date()).timestamp())
+        await ledger.write_ahead({one.sim: "another fingerprint" for one in targets[count // 2 :]}, since)
+        await rollout(client, ledger, targets[: count // 2], night.how).advance()
+    for key in [key for key, text in night.store.texts.items() if targets[0].sim in text]:
+        night.store.texts[key] = night.store.texts[key].replace('"queued"', '"about_to_send"')
+    night.clock.move_to(at("12:00"))
+
+    step = await night.step(targets, fresh=True)
+
+    assert step == Wait([], (at("01:00") + DAY).timestamp())
+    assert len(night.simulator.commands()) == count // 2
+    assert list(night.statuses().values()) == ["queued"] * (count // 2) + ["not_sent"] * (count - count // 2)
+    assert (await night.try_it(targets)).summary["sent"] == count
+    assert commands_by_device(night.simulator) == once_each(targets)
+
+
+@pytest.mark.parametrize("held_by", ["max_rate", "Retry-After", "concurrency", "back-off"])
+async def test_requests_that_wait_their_turn_when_the_window_closes_stay(simulator: Simulator, held_by: str) -> None:
+    simulator.reset(sims=200, settle=0)
+    pace = {"max_rate": Pace(20, max_rate=40), "concurrency": Pace(1)}.get(held_by, Pace(20))
+    if held_by == "concurrency":
+        simulator.settings(latency=0.02)
+    if held_by == "Retry-After":
+        simulator.faults({"kind": "too_many_requests", "skip": 40, "count": 20, "retry_after": 1, **POST})
+    if held_by == "back-off":
+        simulator.faults({"kind": "too_many_requests", "ratio": 0.9, **POST})
+    store, targets, how = TextStore(), devices(200), rules(window=NIGHTLY)
+
+    async def a_try() -> End | Wait:
+        ledger = await Ledger.open(store, clears=0, restart=False)
+        async with open_client(simulator.url, pace=pace) as client:
+            one = rollout(client, ledger, targets, how, concurrency=20)
+            with anyio.fail_after(30):
+                return await one.advance()
+
+    with time_machine.travel(at("05:00") - timedelta(seconds=0.6)):
+        closes = time_machine.escape_hatch.time.time() + 0.6
+        end = await a_try()
+        ended = time_machine.escape_hatch.time.time()
+
+    assert isinstance(end, End)
+    assert end.closed
+    assert 0 < end.summary["sent"] + end.summary["unsettled"] < 200
+    assert max(command["created"] for command in simulator.commands()) < closes + 0.3  # on the wire by then
+    assert ended < closes + 2
+    simulator.faults()
+    simulator.settings(latency=0)
+    pace = Pace(100)
+    with time_machine.travel(at("01:00") + DAY):
+        assert isinstance(await a_try(), End)
+    assert commands_by_device(simulator) == once_each(targets)

@@ -1,0 +1,197 @@
+"""No command is ever sent twice by the client itself, unless the first was surely not processed."""
+
+from __future__ import annotations
+
+import itertools
+
+import anyio
+import pytest
+from clients import COMMANDS, client_at, client_of, seen
+from wire import reply, wire
+
+from airflow_provider_supersim.api import client as client_module
+from airflow_provider_supersim.api.errors import SuperSimError, TooManyRequestsError, Verdict
+from airflow_provider_supersim.api.models import IpCommandRequest
+
+pytestmark = pytest.mark.anyio
+
+POSTS = {"method": "POST", "path": COMMANDS}
+COMMAND = {"sid": "HG1", "status": "queued", "direction": "to_sim", "payload_type": "text"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "accepted"),
+    [
+        ({"kind": "drop_after"}, 1),
+        ({"kind": "drop_before"}, 0),
+        ({"kind": "error_after", "status": 500}, 1),
+        ({"kind": "error_after", "status": 503}, 1),
+        ({"kind": "error_before", "status": 500}, 0),
+        ({"kind": "error_before", "status": 408}, 0),
+        ({"kind": "error_after", "status": 408}, 1),
+        ({"kind": "hang", "accepted": True}, 1),
+        ({"kind": "hang", "accepted": False}, 0),
+        ({"kind": "garbage", "body": "html"}, 1),
+        ({"kind": "garbage", "body": "empty"}, 1),
+        ({"kind": "garbage", "body": "truncated"}, 1),
+        ({"kind": "garbage", "body": "wrong-shape"}, 1),
+    ],
+    ids=str,
+)
+async def test_where_nobody_knows_the_client_asks_once_and_says_so(supersim_simulator, vendor, fault, accepted):
+    supersim_simulator.faults({**POSTS, **fault})
+    async with client_of(supersim_simulator, vendor, timeout=0.3) as client:
+        with pytest.raises(SuperSimError) as caught:
+            await client.send_ip_command("device-0001", "x", 1)
+    assert caught.value.verdict is Verdict.UNKNOWN
+    assert len(seen(supersim_simulator, "POST", COMMANDS)) == 1
+    assert len(supersim_simulator.commands()) == accepted
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 422])
+async def test_a_refusal_is_not_asked_again(supersim_simulator, status):
+    supersim_simulator.faults({**POSTS, "kind": "error_before", "status": status})
+    async with client_of(supersim_simulator) as client:
+        with pytest.raises(SuperSimError) as caught:
+            await client.send_ip_command("device-0001", "x", 1)
+    assert caught.value.verdict is Verdict.REFUSED
+    assert len(seen(supersim_simulator, "POST", COMMANDS)) == 1
+
+
+async def test_a_429_is_sent_again_until_it_is_taken_and_is_one_command(supersim_simulator, vendor):
+    supersim_simulator.faults({**POSTS, "kind": "too_many_requests", "count": 3})
+    async with client_of(supersim_simulator, vendor) as client:
+        command = await client.send_ip_command("device-0001", "x", 1)
+    assert [request["status"] for request in seen(supersim_simulator, "POST", COMMANDS)] == [429, 429, 429, 201]
+    assert [one["sid"] for one in supersim_simulator.commands()] == [command.sid]
+
+
+async def test_above_the_accounts_concurrency_every_command_is_accepted_once(supersim_simulator, vendor):
+    supersim_simulator.reset(max_concurrency=5, latency=0.01, sims=60)
+    async with client_of(supersim_simulator, vendor) as client, anyio.create_task_group() as group:
+        for number in range(1, 61):
+            group.start_soon(client.send_ip_command, f"device-{number:04d}", "x", 1)
+    sims = supersim_simulator.summary("field-devices")["sims"]
+    assert (sims["with_1_command"], sims["with_more_commands"]) == (60, 0)
+    assert supersim_simulator.requests()["too_many_requests"] > 0
+
+
+async def test_under_every_fault_at_once_no_sim_gets_two(supersim_simulator, vendor):
+    supersim_simulator.reset(sims=300)
+    supersim_simulator.faults(
+        {**POSTS, "kind": "drop_after", "ratio": 0.08},
+        {**POSTS, "kind": "drop_before", "ratio": 0.08},
+        {**POSTS, "kind": "error_after", "ratio": 0.08, "status": 502},
+        {**POSTS, "kind": "error_before", "ratio": 0.08},
+        {**POSTS, "kind": "garbage", "ratio": 0.08, "body": "truncated"},
+        {**POSTS, "kind": "too_many_requests", "ratio": 0.08},
+        {**POSTS, "kind": "expired_token", "ratio": 0.08},
+    )
+    outcomes = {}
+
+    async def send(client, sim):
+        try:
+            outcomes[sim] = (await client.send_ip_command(sim, "x", 1)).sid
+        except SuperSimError as error:
+            outcomes[sim] = error.verdict
+
+    async with client_of(supersim_simulator, vendor) as client, anyio.create_task_group() as group:
+        for number in range(1, 301):
+            group.start_soon(send, client, f"device-{number:04d}")
+    truth = {}
+    for command in supersim_simulator.commands():
+        truth.setdefault(command["sim_name"], []).append(command["sid"])
+    assert {len(sids) for sids in truth.values()} == {1}
+    assert set(outcomes.values()) - {Verdict.UNKNOWN, Verdict.REFUSED} <= {sid for (sid,) in truth.values()}
+    for sim, outcome in outcomes.items():
+        if isinstance(outcome, str):
+            assert truth[sim] == [outcome]
+        elif outcome is Verdict.REFUSED:  # a fresh token that the fault called expired, too
+            assert sim not in truth
+    assert Verdict.UNKNOWN in outcomes.values()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "error_before", "status": 500},
+        {"kind": "error_before", "status": 503},
+        {"kind": "drop_before"},
+        {"kind": "garbage", "body": "html"},
+        {"kind": "garbage", "body": "empty"},
+        {"kind": "too_many_requests"},
+    ],
+    ids=str,
+)
+async def test_reading_is_tried_again_for_it_harms_nobody(supersim_simulator, vendor, fault):
+    supersim_simulator.faults({**fault, "method": "GET", "path": "/v1/", "count": 2})
+    async with client_of(supersim_simulator, vendor) as client:
+        assert (await client.get_sim("device-0001")).unique_name == "device-0001"
+
+
+async def test_keep_trying_ends_with_the_last_error(supersim_simulator):
+    supersim_simulator.faults({"kind": "too_many_requests"})
+    async with client_of(supersim_simulator, keep_trying=0.5) as client:
+        with anyio.fail_after(30), pytest.raises(TooManyRequestsError):
+            await client.send_ip_command("device-0001", "x", 1)
+    assert 2 <= len(seen(supersim_simulator, "POST", COMMANDS)) < 50
+
+
+async def test_a_client_that_does_not_keep_trying_asks_once(supersim_simulator):
+    supersim_simulator.faults({"kind": "too_many_requests"})
+    async with client_of(supersim_simulator, keep_trying=0) as client:
+        with pytest.raises(TooManyRequestsError):
+            await client.get_sim("device-0001")
+    assert supersim_simulator.requests()["total"] == 1
+
+
+async def test_there_is_a_pause_before_every_further_try_the_first_one_too(monkeypatch):
+    monkeypatch.setattr(client_module, "_jitter", lambda state: 0.2)
+    times = []
+
+    async def refuse(writer, requests):
+        times.append(anyio.current_time())
+        writer.write(reply({"code": 20429}, status="429 Too Many Requests"))
+
+    async def accept(writer, requests):
+        times.append(anyio.current_time())
+        writer.write(reply(COMMAND, status="201 Created"))
+
+    async with wire(refuse, refuse, accept) as server, client_at(server.url, keep_trying=10) as client:
+        await client.send_ip_command("s", "x", 1)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert len(pauses) == 2
+    assert min(pauses) >= 0.19
+
+
+async def test_a_wish_to_wait_longer_than_one_would_keep_trying_ends_at_once_with_the_wish(monkeypatch):
+    refusal = reply({"code": 20429}, status="429 Too Many Requests", Retry_After="3600")
+    async with wire(refusal) as server, client_at(server.url, keep_trying=30) as client:
+        with anyio.fail_after(5), pytest.raises(TooManyRequestsError) as caught:
+            await client.send_ip_command("s", "x", 1)
+    assert caught.value.retry_after == 3600
+    assert len(server.requests) == 1
+
+
+async def test_whoever_may_hold_a_command_back_is_asked_each_time_before_it_leaves(supersim_simulator, vendor):
+    supersim_simulator.faults(
+        {**POSTS, "kind": "too_many_requests", "count": 1},
+        {**POSTS, "kind": "expired_token", "count": 1},  # which Twilio does not know
+    )
+    asked = []
+    async with client_of(supersim_simulator, vendor) as client:
+        await client.send(IpCommandRequest.build("device-0001", "x", 1), may_leave=lambda: asked.append(1))
+    assert len(asked) == len(seen(supersim_simulator, "POST", COMMANDS)) == (3 if vendor == "kore" else 2)
+
+
+async def test_a_command_that_is_held_back_does_not_leave(supersim_simulator, vendor):
+    class TooLateError(Exception):
+        pass
+
+    def hold_back():
+        raise TooLateError
+
+    async with client_of(supersim_simulator, vendor) as client:
+        with pytest.raises(TooLateError):
+            await client.send(IpCommandRequest.build("device-0001", "x", 1), may_leave=hold_back)
+    assert seen(supersim_simulator, "POST", COMMANDS) == []

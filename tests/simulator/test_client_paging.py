@@ -1,0 +1,133 @@
+"""Lists are followed page by page to their end, and to the same origin only."""
+
+from __future__ import annotations
+
+import pytest
+from clients import COMMANDS, client_at, client_of, listed, seen
+from wire import reply, wire
+
+from airflow_provider_supersim.api.errors import NotFoundError, SuperSimError, UnreadableReplyError, Verdict
+
+pytestmark = pytest.mark.anyio
+
+
+def page(*sids, next_page_url=None):
+    return reply(
+        {
+            "sims": [{"sid": sid, "status": "active"} for sid in sids],
+            "meta": {"next_page_url": next_page_url},
+        }
+    )
+
+
+@pytest.mark.parametrize(("vendor", "pages"), [("twilio", 3), ("kore", 22)], indirect=["vendor"])
+async def test_each_vendors_largest_pages_are_asked_for(supersim_simulator, vendor, pages):
+    supersim_simulator.reset(sims=2150)
+    async with client_of(supersim_simulator, vendor) as client:
+        sims = await listed(client.iter_sims(fleet="field-devices", status="active"))
+    requests = seen(supersim_simulator, "GET", "/v1/Sims")
+    assert {request["query"]["PageSize"] for request in requests} == {"1000" if vendor == "twilio" else "100"}
+    truth = supersim_simulator.sims("field-devices", status="active")
+    assert {sim.sid for sim in sims} == {sim["sid"] for sim in truth}
+    assert len(sims) == len(truth)
+    assert len(requests) == -(-len(truth) // (1000 if vendor == "twilio" else 100)) <= pages
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 3, 7, 1000])
+async def test_nothing_is_lost_or_told_twice_at_any_page_size(supersim_simulator, page_size):
+    async with client_of(supersim_simulator) as client:
+        sent = [(await client.send_ip_command("device-0001", "x", 1)).sid for _ in range(7)]
+        found = [command.sid async for command in client.iter_ip_commands(page_size=page_size)]
+    assert found == sent[::-1]
+    assert len(seen(supersim_simulator, "GET", COMMANDS)) == -(-7 // page_size)
+
+
+async def test_filters_hold_on_every_page(supersim_simulator):
+    async with client_of(supersim_simulator) as client:
+        for number in range(6):
+            await client.send_ip_command(f"device-000{number % 2 + 1}", "x", 1)
+        found = [command.sim_sid async for command in client.iter_ip_commands(sim="device-0001", page_size=2)]
+    assert len(found) == 3
+    assert len(set(found)) == 1
+
+
+async def test_commands_sent_while_paging_do_not_move_what_is_still_to_come(supersim_simulator):
+    async with client_of(supersim_simulator) as client:
+        sent = [(await client.send_ip_command("device-0001", "x", 1)).sid for _ in range(6)]
+        found = []
+        async for command in client.iter_ip_commands(page_size=2):
+            found.append(command.sid)
+            await client.send_ip_command("device-0002", "x", 1)
+    assert found == sent[::-1]
+
+
+async def test_an_empty_list_is_empty(supersim_simulator, vendor):
+    async with client_of(supersim_simulator, vendor) as client:
+        assert await listed(client.iter_ip_commands()) == []
+
+
+async def test_no_page_is_asked_for_before_it_is_wanted(supersim_simulator):
+    async with client_of(supersim_simulator) as client:
+        sims = client.iter_sims(page_size=10)
+        for _ in range(10):
+            await anext(sims)
+        assert len(seen(supersim_simulator, "GET", "/v1/Sims")) == 1
+        await sims.aclose()
+
+
+async def test_links_are_followed_letter_for_letter(supersim_simulator):
+    link = "/v1/Sims?PageSize=2&Page=1&PageToken=PA%2Bx%20y%3D&Fleet=a%26b"
+    async with wire(page("HS1", next_page_url=link), page("HS2")) as server, client_at(server.url) as client:
+        assert [sim.sid async for sim in client.iter_sims()] == ["HS1", "HS2"]
+    path, _, query = server.requests[1].target.partition("?")
+    assert path == "/v1/Sims"
+    assert query.replace("%20", "+") == "PageSize=2&Page=1&PageToken=PA%2Bx+y%3D&Fleet=a%26b"
+
+
+async def test_credentials_never_follow_a_link_to_another_origin():
+    async with wire(page("HS9")) as elsewhere:
+        first = page("HS1", next_page_url=f"{elsewhere.url}/v1/Sims?Page=1")
+        async with wire(first) as server, client_at(server.url) as client:
+            sims = client.iter_sims()
+            assert (await anext(sims)).sid == "HS1"
+            with pytest.raises(UnreadableReplyError, match=f"at http://127.0.0.1, not at {server.url}") as caught:
+                await anext(sims)
+    assert caught.value.verdict is Verdict.REFUSED
+    assert elsewhere.connections == 0
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_no_redirect_is_followed(status):
+    async with wire(page("HS9")) as elsewhere:
+        moved = reply(status=f"{status} Moved", Location=f"{elsewhere.url}/v1/Sims")
+        async with wire(moved) as server, client_at(server.url) as client:
+            with pytest.raises(SuperSimError) as caught:
+                await listed(client.iter_sims())
+    assert caught.value.status == status
+    assert elsewhere.connections == 0
+    assert len(server.requests) == 1
+
+
+async def test_a_page_that_fails_is_read_again_and_nothing_is_lost(supersim_simulator):
+    async with client_of(supersim_simulator) as client:
+        sent = [(await client.send_ip_command("device-0001", "x", 1)).sid for _ in range(6)]
+        supersim_simulator.faults(
+            {"kind": "error_before", "status": 503, "count": 1, "skip": 1, "path": COMMANDS, "method": "GET"},
+            {"kind": "garbage", "body": "truncated", "count": 1, "skip": 1, "path": COMMANDS, "method": "GET"},
+        )
+        found = [command.sid async for command in client.iter_ip_commands(page_size=2)]
+    assert found == sent[::-1]
+
+
+async def test_a_page_size_above_the_vendors_is_its_refusal(supersim_simulator):
+    async with client_of(supersim_simulator, "kore") as client:
+        with pytest.raises(SuperSimError) as caught:
+            await listed(client.iter_sims(page_size=101))
+    assert (caught.value.status, caught.value.code) == (400, 83600)
+
+
+async def test_a_fleet_that_is_not_there_is_not_found(supersim_simulator):
+    async with client_of(supersim_simulator) as client:
+        with pytest.raises(NotFoundError) as caught:
+            await client.get_fleet("nowhere")
+    assert (caught.value.status, caught.value.code) == (404, 20404)

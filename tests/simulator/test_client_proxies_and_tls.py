@@ -1,0 +1,210 @@
+"""The way to the API: proxies of the environment, and certificates that are always checked."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ipaddress
+import ssl
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+import pytest
+from clients import client_at
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from wire import cut, reply, wire
+
+from airflow_provider_supersim.api.errors import NotConnectedError, SuperSimError, Verdict
+
+pytestmark = pytest.mark.anyio
+
+SIM = {"sid": "HS1", "status": "active"}
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy_of_the_shell(monkeypatch):
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """Paths of a certificate for 127.0.0.1 that no system trusts, and of its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's own authority")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    folder = tmp_path_factory.mktemp("tls")
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.fixture
+def tls(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    return context
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("scheme", ["http://", ""])
+async def test_the_environments_proxy_is_used(monkeypatch, name, scheme):
+    async with wire(reply(SIM)) as proxy:
+        monkeypatch.setenv(name, proxy.url.replace("http://", scheme))
+        async with client_at("http://127.9.9.9:1") as client:
+            await client.get_sim("HS1")
+    assert [request.target for request in proxy.requests] == ["http://127.9.9.9:1/v1/Sims/HS1"]
+
+
+@pytest.mark.parametrize("exception", ["127.0.0.1", "*", "127.0.0.1,example.com"])
+async def test_no_proxy_is_used_where_the_environment_says_so(monkeypatch, free_port, exception):
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port}")
+    monkeypatch.setenv("NO_PROXY", exception)
+    async with wire(reply(SIM)) as server, client_at(server.url) as client:
+        assert (await client.get_sim("HS1")).sid == "HS1"
+
+
+@pytest.mark.parametrize(
+    "address", ["socks5://127.0.0.1:9", "http://127.0.0.1:port", "http://", "ftp://me:proxy-word@x"]
+)
+async def test_a_proxy_of_a_kind_that_is_not_served_is_said_and_not_tried_again(monkeypatch, address):
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    async with client_at("https://127.9.9.9", keep_trying=60) as client:
+        with pytest.raises(NotConnectedError, match=r"the environment's proxy for 127\.9\.9\.9 is no http") as caught:
+            await client.send_ip_command("s", "x", 1)
+    assert caught.value.verdict is Verdict.REFUSED
+    assert "proxy-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_that_is_down_means_that_nothing_was_processed(monkeypatch, free_port, scheme):
+    monkeypatch.setenv(f"{scheme}_proxy", f"http://me:proxy-word@127.0.0.1:{free_port}")
+    async with client_at(f"{scheme}://127.9.9.9") as client:
+        with pytest.raises(NotConnectedError) as caught:
+            await client.send_ip_command("s", "x", 1)
+    assert caught.value.verdict is Verdict.TRY_AGAIN
+    assert str(free_port) in str(caught.value)
+    assert "proxy-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "407 Proxy Authentication Required", "502 Bad Gateway"])
+async def test_a_proxy_that_opens_no_tunnel_means_that_nothing_was_processed(monkeypatch, status):
+    async with wire(reply(b"<html>no</html>", status=status)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("http://", "http://me:proxy-word@"))
+        async with client_at("https://127.9.9.9", password="s3cret-of-the-account") as client:
+            with pytest.raises(NotConnectedError) as caught:
+                await client.send_ip_command("s", "x", 1)
+    assert caught.value.verdict is Verdict.TRY_AGAIN
+    assert status[:3] in str(caught.value)
+    assert "proxy-word" not in str(caught.value)
+    assert [(request.method, request.target) for request in proxy.requests] == [("CONNECT", "127.9.9.9:443")]
+    headers = proxy.requests[0].headers
+    assert headers["proxy-authorization"] == "Basic " + base64.b64encode(b"me:proxy-word").decode()
+    assert "authorization" not in headers  # the account's credentials stay in the tunnel
+
+
+async def test_https_goes_through_the_proxys_tunnel(monkeypatch, tls, certificate):
+    async with wire(reply(SIM), tls=tls) as server:
+
+        async def tunnel(writer, requests):
+            host, _, port = requests[-1].target.partition(":")
+            _, onward = await asyncio.open_connection(host, int(port))
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            client, upstream = writer.transport, onward.transport
+            client.set_protocol(Relay(upstream))
+            upstream.set_protocol(Relay(client))
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                onward.close()
+
+        async with wire(tunnel) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+            async with client_at(server.url, verify=str(certificate[0])) as client:
+                assert (await client.get_sim("HS1")).sid == "HS1"
+    assert [request.method for request in proxy.requests] == ["CONNECT"]
+    assert server.requests[0].headers["authorization"].startswith("Basic ")
+
+
+class Relay(asyncio.Protocol):
+    """Passes on what it receives."""
+
+    def __init__(self, other):
+        self.other = other
+
+    def data_received(self, data):
+        self.other.write(data)
+
+    def connection_lost(self, error):
+        self.other.close()
+
+
+async def test_a_certificate_that_nobody_trusts_is_refused_before_anything_is_sent(tls):
+    async with wire(reply(SIM), tls=tls) as server, client_at(server.url) as client:
+        with pytest.raises(NotConnectedError, match=r"the certificate is not trusted of 127\.0\.0\.1: ") as caught:
+            await client.send_ip_command("s", "x", 1)
+    assert caught.value.verdict is Verdict.REFUSED
+    assert server.requests == []
+
+
+async def test_a_ca_bundle_makes_it_trusted(tls, certificate):
+    async with wire(reply(SIM), tls=tls) as server, client_at(server.url, verify=str(certificate[0])) as client:
+        assert (await client.get_sim("HS1")).sid == "HS1"
+
+
+async def test_a_certificate_for_another_name_is_refused(tls, certificate):
+    bundle = str(certificate[0])
+    async with wire(reply(SIM), tls=tls, host="127.0.0.2") as server, client_at(server.url, verify=bundle) as client:
+        with pytest.raises(NotConnectedError, match="certificate") as caught:
+            await client.send_ip_command("s", "x", 1)
+    assert caught.value.verdict is Verdict.REFUSED
+
+
+async def talk_plain(reader, writer):
+    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    writer.close()
+
+
+async def say_nothing(reader, writer):
+    await reader.read(-1)  # until the client gives up
+    writer.close()
+
+
+async def hang_up(reader, writer):
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize("handshake", [talk_plain, say_nothing, hang_up])
+async def test_a_tls_handshake_that_fails_means_that_nothing_was_processed(handshake):
+    server = await asyncio.start_server(handshake, "127.0.0.1", 0)
+    async with server, client_at(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=0.4) as client:
+        with pytest.raises(NotConnectedError) as caught:
+            await client.send_ip_command("s", "x", 1)
+    assert caught.value.verdict is Verdict.TRY_AGAIN
+
+
+async def test_a_connection_lost_inside_tls_says_nothing_about_a_command(tls, certificate):
+    async with wire(cut, tls=tls) as server, client_at(server.url, verify=str(certificate[0])) as client:
+        with pytest.raises(SuperSimError) as caught:
+            await client.send_ip_command("s", "x", 1)
+    assert caught.value.verdict is Verdict.UNKNOWN
+    assert urlsplit(server.url).hostname in str(caught.value)

@@ -1,0 +1,312 @@
+"""The hook: each of its calls, over one session that is opened late, shared, ended in time, and cancelled at once."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+
+import pytest
+from clients import COMMANDS, seen
+
+from airflow_provider_supersim.api.errors import NotFoundError, SuperSimError, Verdict
+from airflow_provider_supersim.hooks.supersim import SuperSimHook
+
+
+@pytest.fixture
+def connection(supersim_simulator, monkeypatch, vendor):
+    """A connection of each vendor to the simulator."""
+    monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_DEFAULT", supersim_simulator.connection_json(vendor))
+
+
+@pytest.fixture
+def twilio(supersim_simulator, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_DEFAULT", supersim_simulator.connection_json())
+
+
+@pytest.fixture
+def hook(twilio):
+    hook = SuperSimHook()
+    yield hook
+    hook.close()
+
+
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name == "supersim"]
+
+
+def gone(count, *, within=5.0):
+    """Whether so many of the session's threads are left, soon."""
+    until = time.monotonic() + within
+    while len(threads()) != count and time.monotonic() < until:
+        time.sleep(0.01)
+    return len(threads()) == count
+
+
+@pytest.mark.usefixtures("connection")
+def test_each_call_does_what_it_says(supersim_simulator):
+    supersim_simulator.stop_clock()
+    hook = SuperSimHook()
+    command = hook.send_ip_command(
+        "device-0001", {"apn": "iot"}, 2048, callback_url="http://127.0.0.1:9/", callback_method="GET"
+    )
+    assert command.status == "queued"
+    assert hook.get_ip_command(command.sid) == command
+    assert [one.sid for one in hook.iter_ip_commands(sim="device-0001", status="queued", direction="to_sim")] == [
+        command.sid
+    ]
+    sim = hook.get_sim("device-0001")
+    assert [one.sid for one in hook.iter_ip_commands(sim_iccid=sim.iccid)] == [command.sid]
+    fleet = hook.get_fleet("lab")
+    assert {one.fleet_sid for one in hook.iter_sims(fleet="lab", status="active")} == {fleet.sid}
+    assert fleet in list(hook.iter_fleets())
+    (request,) = seen(supersim_simulator, "POST", COMMANDS)
+    assert request["form"] == {
+        "Sim": "device-0001",
+        "Payload": '{"apn":"iot"}',
+        "DevicePort": "2048",
+        "PayloadType": "text",
+        "CallbackUrl": "http://127.0.0.1:9/",
+        "CallbackMethod": "GET",
+    }
+    hook.close()
+
+
+@pytest.mark.usefixtures("connection")
+def test_the_calls_share_one_session_and_one_token(supersim_simulator, vendor):
+    hook = SuperSimHook()
+    assert threads() == []
+    for _ in range(3):
+        hook.get_sim("device-0001")
+    assert len(threads()) == 1
+    assert supersim_simulator.requests()["token_requests"] == (1 if vendor == "kore" else 0)
+    hook.close()
+    assert threads() == []
+
+
+def test_errors_come_through_as_they_are(hook):
+    with pytest.raises(NotFoundError) as caught:
+        hook.get_sim("nobody")
+    assert caught.value.verdict is Verdict.REFUSED
+    with pytest.raises(ValueError, match="payload is empty"):
+        hook.send_ip_command("device-0001", "", 1)
+    with pytest.raises(ValueError, match="a sid or a unique name is needed"):
+        hook.get_fleet(" ")
+
+
+def test_a_bad_connection_is_a_value_error_that_names_it(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_BROKEN", '{"conn_type": "supersim", "login": "AC1"}')
+    with pytest.raises(ValueError, match=r"^Connection 'broken': login and password are needed"):
+        SuperSimHook("broken").get_sim("x")
+    assert threads() == []
+
+
+def test_pages_are_read_as_they_are_wanted(supersim_simulator, monkeypatch):
+    supersim_simulator.reset(sims=250)
+    monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_DEFAULT", supersim_simulator.connection_json("kore"))
+    hook = SuperSimHook()
+    sims = hook.iter_sims(fleet="field-devices")
+    for _ in range(100):
+        next(sims)
+    assert len(seen(supersim_simulator, "GET", "/v1/Sims")) == 1
+    assert len(list(sims)) == len(supersim_simulator.sims("field-devices")) - 100
+    hook.close()
+
+
+def test_an_iteration_that_is_left_early_leaves_nothing_behind(hook):
+    for _ in hook.iter_sims():
+        break
+    gc.collect()
+    assert hook.get_sim("device-0001").sid
+    hook.close()
+    gc.collect()
+    assert threads() == []
+
+
+@pytest.mark.parametrize("begin", [SuperSimHook.iter_sims, SuperSimHook.iter_fleets, SuperSimHook.iter_ip_commands])
+def test_an_iteration_keeps_the_hook_that_nobody_else_keeps(twilio, supersim_simulator, begin):
+    SuperSimHook().send_ip_command("device-0001", "x", 1)
+    items = begin(SuperSimHook())
+    gc.collect()
+    assert len(list(items)) >= 1
+    del items
+    gc.collect()
+    assert gone(0)
+
+
+def test_close_may_be_called_twice_and_the_hook_used_again(hook):
+    hook.close()
+    hook.get_sim("device-0001")
+    hook.close()
+    hook.close()
+    assert threads() == []
+    assert hook.get_sim("device-0001").sid
+    assert len(threads()) == 1
+
+
+def test_a_hook_that_is_forgotten_ends_its_session(twilio):
+    hook = SuperSimHook()
+    hook.get_sim("device-0001")
+    assert len(threads()) == 1
+    del hook
+    gc.collect()
+    assert gone(0)
+
+
+def test_a_program_that_never_closes_its_hook_ends(supersim_simulator):
+    program = """
+        from airflow_provider_supersim.hooks.supersim import SuperSimHook
+
+        HOOK = SuperSimHook()
+        print(HOOK.get_sim("device-0001").unique_name)
+    """
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
+        env={**supersim_simulator_environment(supersim_simulator)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.stdout.splitlines()[-1] == "device-0001"
+    assert (ended.returncode, [line for line in ended.stderr.splitlines() if "Traceback" in line]) == (0, [])
+
+
+def supersim_simulator_environment(simulator):
+    return {**os.environ, "AIRFLOW_CONN_SUPERSIM_DEFAULT": simulator.connection_json(), "PYTHONWARNINGS": ""}
+
+
+def test_threads_that_share_a_hook_each_get_their_own_answer(hook, supersim_simulator):
+    supersim_simulator.settings(latency=0.005)
+    names = [f"device-{number:04d}" for number in range(1, 101)]
+    hook.get_sim("device-0001")
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns as often as they can
+    try:
+        with ThreadPoolExecutor(20) as pool:
+            found = [sim.unique_name for sim in pool.map(hook.get_sim, names)]
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == names
+
+
+def test_a_cancellation_ends_the_calls_of_all_threads(hook, supersim_simulator):
+    call = hanging(hook, supersim_simulator)
+    hook.get_sim("device-0001")
+    with ThreadPoolExecutor(3) as pool:
+        calls = [pool.submit(call) for _ in range(3)]
+        time.sleep(0.3)
+        hook.cancel()
+        assert [type(one.exception(5)) for one in calls] == 3 * [CancelledError]
+
+
+def hanging(hook, supersim_simulator):
+    supersim_simulator.faults({"kind": "hang", "accepted": True, "path": "/v1/", "method": "POST"})
+    return lambda: hook.send_ip_command("device-0001", "x", 1)
+
+
+def test_another_thread_cancels_the_call_that_is_under_way(hook, supersim_simulator):
+    call = hanging(hook, supersim_simulator)
+    began = time.monotonic()
+    timer = threading.Timer(0.3, hook.cancel)
+    timer.start()
+    with pytest.raises(CancelledError):
+        call()
+    timer.join()
+    assert time.monotonic() - began < 5
+    assert len(seen(supersim_simulator, "POST", COMMANDS)) == 1
+
+
+def test_a_signal_handler_cancels_the_call_that_is_under_way(hook, supersim_simulator):
+    call = hanging(hook, supersim_simulator)
+    hook.get_sim("device-0001")
+    before = signal.signal(signal.SIGALRM, lambda *_: hook.cancel())
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(CancelledError):
+            call()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    hook.close()
+    assert threads() == []
+
+
+def test_an_exception_of_a_signal_handler_ends_the_call_and_leaves_nothing_behind(hook, supersim_simulator):
+    class TimeIsUp(Exception):  # noqa: N818 - as Airflow's own AirflowTaskTimeout
+        pass
+
+    def raise_it(*_):
+        raise TimeIsUp
+
+    call = hanging(hook, supersim_simulator)
+    before = signal.signal(signal.SIGALRM, raise_it)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(TimeIsUp):
+            call()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    supersim_simulator.faults()
+    assert hook.get_sim("device-0001").sid  # the hook is as good as before
+    began = time.monotonic()
+    hook.close()
+    assert time.monotonic() - began < 5  # nothing hangs on in the loop
+
+
+def test_after_cancel_nothing_more_is_sent(hook, supersim_simulator):
+    hook.get_sim("device-0001")
+    hook.cancel()
+    with pytest.raises(CancelledError):
+        hook.send_ip_command("device-0001", "x", 1)
+    hook.close()
+    with pytest.raises(CancelledError):
+        hook.send_ip_command("device-0001", "x", 1)
+    assert supersim_simulator.commands() == []
+
+
+def test_a_hook_that_was_never_used_can_be_cancelled_and_closed(twilio):
+    hook = SuperSimHook()
+    hook.cancel()
+    hook.close()
+    assert threads() == []
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("connection")
+async def test_the_same_calls_are_coroutines_of_its_client(supersim_simulator):
+    async with SuperSimHook().client() as client:
+        command = await client.send_ip_command("device-0001", "x", 1)
+        assert (await client.get_ip_command(command.sid)).sid == command.sid
+    assert threads() == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "concurrency", "rate"),
+    [
+        ({"max_concurrency": None, "max_rate": None, "share": 1}, 100, None),
+        ({"max_concurrency": 10, "max_rate": 50, "share": 1}, 10, 50),
+        ({"max_concurrency": None, "max_rate": 50, "share": 4}, 25, 12.5),
+        ({"max_concurrency": 3, "max_rate": None, "share": 4}, 1, None),
+    ],
+)
+def test_a_task_can_use_less_of_the_account_than_the_connection_allows(hook, limit, concurrency, rate):
+    hook.limit(**limit)
+    assert (hook.account.max_concurrency, hook.account.max_rate) == (concurrency, rate)
+
+
+def test_an_error_of_the_hook_has_no_secret(supersim_simulator, monkeypatch, caplog):
+    connection = {**supersim_simulator.connection(), "password": "wr0ng-word"}
+    monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_DEFAULT", json.dumps(connection))
+    caplog.set_level("DEBUG")
+    with pytest.raises(SuperSimError) as caught:
+        SuperSimHook().get_sim("device-0001")
+    assert "wr0ng-word" not in str(caught.value) + repr(caught.value) + caplog.text

@@ -1,0 +1,104 @@
+"""What the README shows works as it stands there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_supersim.hooks.account import Account
+
+
+@pytest.fixture(scope="module")
+def readme(checkout) -> str:
+    return (checkout / "README.md").read_text()
+
+
+def blocks(readme: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", readme, re.DOTALL)
+
+
+def test_its_dag_has_ten_lines_at_most(readme, airflow_home):
+    from airflow.dag_processing.dagbag import DagBag
+
+    (snippet,) = [block for block in blocks(readme, "python") if "@dag" in block]
+    file = airflow_home / "readme_dag.py"
+    file.write_text(snippet)
+    bag = DagBag(file)
+
+    assert bag.import_errors == {}
+    (dag,) = bag.dags.values()
+    assert dag.get_task("send").payload == {"report_every": 900}
+    assert len([line for line in snippet.splitlines() if line]) <= 10
+
+
+def test_its_environment_variables_are_connections(readme, monkeypatch):
+    from airflow.sdk import Connection
+
+    lines = [line for line in readme.splitlines() if line.startswith("export AIRFLOW_CONN_SUPERSIM_DEFAULT=")]
+    values = [shlex.split(line)[1].partition("=")[2] for line in lines]
+    accounts = [read(Connection.from_json(value, conn_id="supersim_default")) for value in values]
+
+    assert [account.vendor.name for account in accounts] == ["twilio", "kore"]
+
+
+def test_its_commands_add_connections(readme, airflow):
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+
+    commands = [shlex.split(line) for line in readme.splitlines() if line.startswith("airflow connections add")]
+    vendors = []
+    for _, *command in commands:
+        added = airflow(*command)
+        assert added.returncode == 0, added.stderr
+        with create_session() as session:
+            (connection,) = session.query(Connection).filter_by(conn_id="supersim_default")
+            vendors.append(read(connection).vendor.name)
+            session.delete(connection)
+
+    assert vendors == ["twilio", "kore"]
+
+
+def read(connection: object) -> Account:
+    return Account.read(connection, connection.extra_dejson)
+
+
+def test_every_target_that_it_names_is_in_the_makefile(checkout, readme):
+    targets = set(re.findall(r"^([a-z]+):.*##", (checkout / "Makefile").read_text(), re.MULTILINE))
+
+    assert set(re.findall(r"(?:`|\$ )make ([a-z]+)", readme)) <= targets
+
+
+def test_every_file_that_it_links_to_is_there(checkout, readme):
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", readme) if not link.startswith("https://")]
+
+    assert links
+    assert [link for link in links if not (checkout / link).exists()] == []
+
+
+@pytest.mark.parametrize("dag_id", ["send_one_command", "nightly_reconfiguration"])
+def test_the_examples_can_be_read_quickly(checkout, airflow_home, dag_id):
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(checkout / "dags_examples")
+    dag = bag.dags[dag_id]
+    (stats,) = [stats for stats in bag.dagbag_stats if Path(stats.file).stem == dag_id]
+
+    assert bag.import_errors == {}
+    assert bag.captured_warnings == {}
+    assert dag.doc_md.startswith(("Give", "Send"))
+    assert dag.tags == {"super-sim", "example"}
+    assert dag.params
+    assert stats.duration < timedelta(seconds=1)
+
+
+def test_the_nightly_example_runs_at_night_where_the_devices_are(checkout, airflow_home):
+    from airflow.dag_processing.dagbag import DagBag
+
+    timetable = DagBag(checkout / "dags_examples").dags["nightly_reconfiguration"].timetable
+
+    assert timetable.expression == "0 3 * * *"
+    assert str(timetable.timezone) == "Europe/Berlin"
