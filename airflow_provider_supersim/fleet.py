@@ -180,7 +180,7 @@ class RolloutRun:
 
     def _devices(self) -> list[Device]:
         task = self._task
-        template = PayloadTemplate(self._payload())
+        template = PayloadTemplate(task.payload_template())
         return plan(
             self._rows(),
             template=template,
@@ -190,15 +190,6 @@ class RolloutRun:
             shard=task.shard,
             timezone_needed=self._rules.window is not None and self._rules.window.timezone is None,
         )
-
-    def _payload(self) -> Any:
-        payload = self._task.payload
-        content = payload.content if hasattr(payload, "content") else payload
-        if isinstance(content, str) and content.endswith(tuple(self._task.template_ext)):
-            environment = self._task.get_template_env()
-            if environment.loader is not None:
-                content = environment.loader.get_source(environment, content)[0]
-        return content
 
     def _rows(self) -> Iterable[Mapping[str, Any]]:
         task = self._task
@@ -263,6 +254,10 @@ def _report_suffix(report_path: str | None) -> str:
         return ""
     suffix = check_report_path(report_path)
     check_report_library(suffix)
+    try:
+        ObjectStoragePath(report_path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # better now than after the last command
+        raise ValueError(f"report_path {report_path!r} cannot be written: {error}") from error
     return suffix
 
 

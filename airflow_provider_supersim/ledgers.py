@@ -33,8 +33,8 @@ def store_for(context: Context, ledger_path: str | None, log: Any) -> Store:
     if state_store := context.get("task_state_store"):
         return TaskStateStore(state_store)
     log.warning(
-        "This Airflow has no task state store (3.3+) and the task no ledger_path: what was sent is remembered while this "
-        "process lives. Should it die, a retry may send a command twice. Set ledger_path to object storage."
+        "This Airflow has no task state store (3.3+) and the task no ledger_path: what was sent is remembered while "
+        "this process lives. Should it die, a retry may send a command twice. Set ledger_path to object storage."
     )
     return NoStore()
 

@@ -1,16 +1,19 @@
-"""``make demo``: Airflow reconfigures simulated devices, and each of them tells what it received."""
+"""``make demo``: a rollout to simulated devices in three waves, and what each of them received."""
 # ruff: noqa: T201  # it is here to print
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from airflow_provider_supersim.testing import Simulator, run_simulator
 from scripts.airflow_home import AirflowHome, end_in_order
@@ -18,14 +21,17 @@ from scripts.run_results import RunResults
 
 DAG = "nightly_reconfiguration"
 FLEET = "field-devices"
-OFFLINE = "device-0007"
+OFFLINE = "device-0007"  # for good
+ASLEEP = "device-0019"  # until its first command has failed
+REPORT_EVERY = 900  # what the DAG's params say by default
 
 
 class Row(NamedTuple):
-    """One device: what Airflow wanted it to have, how that ended, and what the device itself received."""
+    """One device: what it was to have, what the report says, and what the device itself received."""
 
     device: str
     wanted: str
+    attempts: int
     status: str
     received: list[str]
 
@@ -33,8 +39,9 @@ class Row(NamedTuple):
     def right(self) -> bool:
         """Whether the device got its own configuration exactly once, or, being offline, nothing."""
         if self.device == OFFLINE:
-            return self.status == "failed" and not self.received
-        return self.status == "sent" and self.received == [self.wanted]
+            return (self.attempts, self.status, self.received) == (2, "failed", [])
+        attempts = 2 if self.device == ASLEEP else 1
+        return (self.attempts, self.status, self.received) == (attempts, "sent", [self.wanted])
 
 
 def main() -> int:
@@ -46,22 +53,22 @@ def main() -> int:
     parser.add_argument(
         "--devices",
         type=int,
-        default=50,
-        help="at least 20 (default: 50)",
+        default=200,
+        help="at least 20 (default: 200)",
     )
     devices = parser.parse_args().devices
     if devices < 20:
-        parser.error("with fewer than 20 devices, one that is offline is more than the DAG tolerates")
+        parser.error("with fewer than 20 devices there is nobody for the parts of the play")
     end_in_order()
 
     home = AirflowHome("demo")
     with run_simulator(sims=devices, settle=0.05) as simulator:
-        simulator.set_behaviour(OFFLINE, network="offline")
-        print(f"Simulator  {simulator.url}, with {devices} devices, of which {OFFLINE} is offline")
+        simulator.set_behaviour([OFFLINE, ASLEEP], network="offline")
+        print(f"Simulator  {simulator.url}, with {devices} devices; {OFFLINE} is offline, {ASLEEP} wakes up late")
         home.new_database()
         print(f"Airflow    {version('apache-airflow')}, which logs to {home.show(home.log)}")
         run_dag(home, simulator)
-        rows = observe(simulator, RunResults(home.database, DAG))
+        rows = observe(simulator, home)
     print_table(rows)
     return conclude(rows, devices)
 
@@ -69,12 +76,13 @@ def main() -> int:
 def run_dag(home: AirflowHome, simulator: Simulator) -> None:
     """Run the DAG as ``airflow dags test`` does, in a process of its own, and end it whatever happens here."""
     started = time.monotonic()
-    environment = home.environment(
-        AIRFLOW_CONN_SUPERSIM_DEFAULT=simulator.connection_json(),
-        AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY="1",  # the offline device is tried again: here without a pause
-    )
-    process = home.start("dags", "test", DAG, environment=environment)
+    shutil.rmtree(reports(home), ignore_errors=True)
+    environment = home.environment(AIRFLOW_CONN_SUPERSIM_DEFAULT=simulator.connection_json())
+    # Five minutes before a second attempt are right at night, and long in a demo.
+    params = json.dumps({"attempt_delay": 2, "report_folder": str(reports(home))})
+    process = home.start("dags", "test", "--conf", params, DAG, environment=environment)
     try:
+        wake_after_first_command(simulator, process)
         process.wait()
     finally:
         if process.poll() is None:
@@ -84,35 +92,58 @@ def run_dag(home: AirflowHome, simulator: Simulator) -> None:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-    state = RunResults(home.database, DAG).state
-    print(f"DAG        {DAG}, {state} after {time.monotonic() - started:.0f} s\n")
-    if process.returncode or state != "success":
+    results = RunResults(home.database, DAG)
+    print(f"DAG        {DAG}, {results.state} after {time.monotonic() - started:.0f} s\n")
+    if process.returncode or results.state != "success":
         raise home.complain("The DAG did not end well")
+    for wave in results.returned("rollout")[-1]["waves"]:
+        print(f"Wave {wave['wave']}  {wave['devices']:>4} devices: {wave['sent']} sent, {wave['failed']} failed")
+    print()
 
 
-def observe(simulator: Simulator, results: RunResults) -> list[Row]:
-    """Put Airflow's record beside what the devices really received, for every SIM that there is."""
-    wanted = results.returned("devices").get(-1, [])
-    commands, states = results.returned("configure"), results.states("configure")
-    status = {
-        device["sim"]: commands[index]["status"] if index in commands else states.get(index, "none")
-        for index, device in enumerate(wanted)
-    }
-    payload = {device["sim"]: _compact(device["payload"]) for device in wanted}
+def wake_after_first_command(simulator: Simulator, process: subprocess.Popen[bytes]) -> None:
+    """Switch the late device on when its first command has failed, so that the second attempt reaches it."""
+    while process.poll() is None:
+        if any(command["status"] == "failed" for command in simulator.commands(ASLEEP)):
+            simulator.set_behaviour(ASLEEP, network="online")
+            return
+        time.sleep(0.1)
+
+
+def reports(home: AirflowHome) -> Path:
+    """Return the folder for the rollout's report."""
+    return home.path / "reports"
+
+
+def observe(simulator: Simulator, home: AirflowHome) -> list[Row]:
+    """Put the rollout's report beside what the devices really received, for every SIM that there is."""
+    (report,) = reports(home).glob("*.csv")
+    with report.open(newline="") as file:
+        told = {line["sim"]: line for line in csv.DictReader(file)}
+    wanted = {sim["unique_name"]: configuration(sim["iccid"]) for sim in simulator.sims(fleet=FLEET)}
     received: dict[str, list[str]] = {}
     for datagram in simulator.datagrams():
         received.setdefault(datagram["sim_name"], []).append(datagram["text"])
     return [
-        Row(name, payload.get(name, ""), status.get(name, "none"), received.get(name, []))
-        for name in sorted({*payload, *received})
+        Row(name, wanted.get(name, ""), int(told[name]["attempt"]), told[name]["status"], received.get(name, []))
+        if name in told
+        else Row(name, wanted.get(name, ""), 0, "none", received.get(name, []))
+        for name in sorted({*told, *received})
     ]
+
+
+def configuration(iccid: str) -> str:
+    """Return what the DAG is to send to a SIM, reckoned without the DAG."""
+    return json.dumps(
+        {"report_every": REPORT_EVERY, "report_at": int(iccid[-4:]) % REPORT_EVERY}, separators=(",", ":")
+    )
 
 
 def print_table(rows: Iterable[Row]) -> None:
     """Print a line for each device."""
-    head = Row("DEVICE", "CONFIGURATION SENT", "STATUS", ["RECEIVED BY THE DEVICE"])
-    for device, wanted, status, received in (head, *rows):
-        print(f"{device:<12} {wanted:<41} {status:<7} {' and '.join(received) or 'nothing'}")
+    print(f"{'DEVICE':<12} {'CONFIGURATION':<39} {'ATTEMPTS':<8} {'STATUS':<7} RECEIVED BY THE DEVICE")
+    for device, wanted, attempts, status, received in rows:
+        print(f"{device:<12} {wanted:<39} {attempts:<8} {status:<7} {' and '.join(received) or 'nothing'}")
 
 
 def conclude(rows: list[Row], devices: int) -> int:
@@ -126,10 +157,6 @@ def conclude(rows: list[Row], devices: int) -> int:
     wrong = ", ".join(row.device for row in rows if not row.right) or f"there are {len(rows)} devices, not {devices}"
     print(f"That is not what should have happened: {wrong}.")
     return 1
-
-
-def _compact(payload: dict[str, Any]) -> str:
-    return json.dumps(payload, separators=(",", ":"))
 
 
 if __name__ == "__main__":

@@ -61,13 +61,15 @@ def standalone(home: AirflowHome, url: str) -> Iterator[subprocess.Popen[bytes]]
     try:
         yield airflow
     finally:
-        print("\nEnding Airflow and the simulator …")
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # one Ctrl-C is enough
+        with suppress(OSError):  # nobody may be listening any more: end all the same
+            print("\nEnding Airflow and the simulator …")
         airflow.send_signal(signal.SIGINT)
         try:
             airflow.wait(FAREWELL)
         except subprocess.TimeoutExpired:
-            print(f"Airflow has not ended within {FAREWELL} s and is killed.")
+            with suppress(OSError):
+                print(f"Airflow has not ended within {FAREWELL} s and is killed.")
         with suppress(ProcessLookupError):  # nothing is left, as it should be
             os.killpg(airflow.pid, signal.SIGKILL)
         airflow.wait()

@@ -59,8 +59,8 @@ class SuperSimError(Exception):
     def __str__(self) -> str:
         reply = f" answered {self.status}" if self.status is not None else ""
         code = f" (code {self.code})" if self.code is not None else ""
-        page = f" See {self.more_info}" if self.more_info else ""
-        return f"{self.request}{reply}{code}: {self.message}{page}"
+        page = f". See {self.more_info}" if self.more_info else ""
+        return f"{self.request}{reply}{code}: {self.message.rstrip('.')}{page}"
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restore, (type(self), self.__dict__)

@@ -141,11 +141,22 @@ class Dispatcher:
             await self._send_one(job)
 
     async def _send_one(self, job: _Job) -> None:
+        left = job.tried
+
+        def leave() -> None:
+            nonlocal left
+            self._may_leave(job.device)
+            left = True
+
         try:
             self._may_leave(job.device)  # asked here too, for what may not leave need not wait for the pace
-            command = await self._client.send(job.device.request, may_leave=lambda: self._may_leave(job.device))
+            command = await self._client.send(job.device.request, may_leave=leave)
         except NotNow as why:
             job.entry.withdraw(str(why))
+        except anyio.get_cancelled_exc_class():
+            if not left:  # it waited for the pace
+                self._withdraw_unsent(job)
+            raise
         except SuperSimError as error:
             if error.verdict is Verdict.UNKNOWN:
                 self._lose(job, error)
@@ -192,8 +203,12 @@ class Dispatcher:
         with suppress(anyio.WouldBlock, anyio.EndOfStream):
             while True:
                 job = jobs.receive_nowait()
-                job.entry.withdraw("the task ended before its turn")
-                job.chunk.changed = True
+                Dispatcher._withdraw_unsent(job)
+
+    @staticmethod
+    def _withdraw_unsent(job: _Job) -> None:
+        job.entry.withdraw("the task ended before its turn")
+        job.chunk.changed = True
 
     async def _reconcile(self, jobs: MemoryObjectSendStream[_Job]) -> None:
         """Look up all unknown outcomes together, again and again; send anew what was surely not accepted."""

@@ -51,8 +51,8 @@ class SuperSimRolloutOperator(BaseOperator):
         e.g. ``{{ device.unique_name }}``) and Airflow's context; a ``.json`` or ``.txt`` file may be named
     :param device_port: the devices' UDP port, 1 to 65535 (templated)
     :param payload_type: ``binary`` for a ``str`` that is base64 already (templated)
-    :param waves: how far each wave reaches, as a number of devices or a share of all, e.g. ``[5, "10%", "100%"]``; this,
-        what counts failures and attempts, and the window are templated, so they may come from the DAG's params
+    :param waves: how far each wave reaches, as a number of devices or a share of all, e.g. ``[5, "10%", "100%"]``; it,
+        the numbers below and the window are templated, so that they may come from the DAG's params
     :param max_failure_ratio: the rollout halts after a wave where more than this share of its devices, or of all so
         far, has failed
     :param min_sample: but not on fewer devices than this
@@ -125,7 +125,7 @@ class SuperSimRolloutOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         # What comes from another task's XCom is resolved by Airflow; what is written in the DAG is rendered per device.
-        self.payload = DeviceTemplate(payload) if isinstance(payload, str | bytes | dict | list) else payload
+        self.payload: Any = DeviceTemplate(payload) if isinstance(payload, str | bytes | dict | list) else payload
         self.device_port = device_port
         self.fleet = fleet
         self.targets = targets
@@ -167,6 +167,16 @@ class SuperSimRolloutOperator(BaseOperator):
         """Stop sending at once. What was sent is in the ledger."""
         if self._hook is not None:
             self._hook.cancel()
+
+    def payload_template(self) -> Any:
+        """Return the payload as it is to be rendered for each device, out of its file where one is named."""
+        if not isinstance(self.payload, DeviceTemplate):
+            return self.payload  # from another task's XCom: data, even where it looks like the name of a file
+        content = self.payload.content
+        environment = self.get_template_env()
+        if isinstance(content, str) and content.endswith(tuple(self.template_ext)) and environment.loader:
+            return environment.loader.get_source(environment, content)[0]
+        return content
 
     def _go_on(self, context: Context, *, fresh: bool) -> dict[str, Any]:
         from airflow_provider_supersim.fleet import RolloutRun

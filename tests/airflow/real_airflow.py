@@ -94,12 +94,11 @@ class RealAirflow:
 
         return psutil.Process(self.wait_for(f"{task_id} to run", pid, within=30))
 
-    def log(self, dag_id: str, run_id: str, task_id: str, *, attempt: int = 1, map_index: int = -1) -> list[Json]:
-        """Return a try's log, line by line, of worker and triggerer."""
-        index = f"/map_index={map_index}" if map_index >= 0 else ""
-        folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}{index}"
+    def log(self, dag_id: str, run_id: str, task_id: str) -> list[Json]:
+        """Return the log of all tries, line by line, of worker and triggerer."""
+        folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
         lines: list[Json] = []
-        for path in sorted(folder.glob(f"attempt={attempt}.log*")):
+        for path in sorted(folder.glob("attempt=*.log*")):
             lines += [json.loads(line) for line in path.read_text().splitlines()]
         return lines
 
@@ -137,7 +136,7 @@ def run_airflow(home: Path, database: Path, dags: Path, **settings: str) -> Iter
         # A worker that was killed says nothing: the scheduler misses its heartbeats.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "1",
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "6",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
         **settings,
     }

@@ -64,7 +64,7 @@ def runs(airflow: RealAirflow, simulator: Simulator) -> dict[str, str]:
     killed = airflow.trigger("killed_worker")
     others = {name: airflow.trigger(name) for name in ("cleared_by_hand", "sharded", "deferred")}
     sent = lambda: simulator.summary(fleet="field-devices")["commands"]["to_sim"]  # noqa: E731
-    airflow.wait_for("the rollout to send", lambda: sent() >= DIED_AFTER, within=60)
+    airflow.wait_for("the rollout to send", lambda: sent() >= DIED_AFTER, within=120)
     process = airflow.running_process("killed_worker", killed, "roll_out")
     for dying in (process.parent(), process):
         dying.send_signal(signal.SIGKILL)
@@ -74,7 +74,7 @@ def runs(airflow: RealAirflow, simulator: Simulator) -> dict[str, str]:
 
 def test_deferred_by_default_the_triggerer_waits(airflow, simulator, runs):
     run = runs["deferred"]
-    assert airflow.wait_until_over("deferred", run, within=60) == "failed"  # because of the one that is refused
+    assert airflow.wait_until_over("deferred", run, within=120) == "failed"  # because of the one that is refused
     tasks = airflow.tasks("deferred", run)
     assert {name: task["state"] for (name, _), task in tasks.items()} == {
         "send": "success",
@@ -97,7 +97,7 @@ def test_deferred_by_default_the_triggerer_waits(airflow, simulator, runs):
 
 def test_shards_of_a_mapped_rollout(airflow, simulator, runs):
     run = runs["sharded"]
-    assert airflow.wait_until_over("sharded", run, within=60) == "success"
+    assert airflow.wait_until_over("sharded", run, within=120) == "success"
     summaries = [airflow.xcom("sharded", run, "roll_out", map_index=index) for index in (0, 1)]
     assert sum(summary["sent"] for summary in summaries) == 5
     assert [
@@ -107,7 +107,7 @@ def test_shards_of_a_mapped_rollout(airflow, simulator, runs):
 
 def test_a_clear_by_hand_resumes_or_restarts(airflow, simulator, runs):
     run = runs["cleared_by_hand"]
-    assert airflow.wait_until_over("cleared_by_hand", run, within=60) == "success"
+    assert airflow.wait_until_over("cleared_by_hand", run, within=120) == "success"
     names = {(on_clear, place): [f"{on_clear}-{place}-{n:02d}" for n in range(1, 6)] for on_clear, place in CLEARED}
 
     def counts():
@@ -116,7 +116,7 @@ def test_a_clear_by_hand_resumes_or_restarts(airflow, simulator, runs):
     assert set(map(tuple, counts().values())) == {(1, 1, 1, 1, 1)}
     simulator.set_behaviour([f"{on_clear}-{place}-02" for on_clear, place in CLEARED], network="online")
     airflow.clear("cleared_by_hand", run)
-    assert airflow.wait_until_over("cleared_by_hand", run, within=60) == "success"
+    assert airflow.wait_until_over("cleared_by_hand", run, within=120) == "success"
     resumed, restarted = [1, 2, 1, 1, 1], [2, 2, 2, 2, 2]
     assert counts() == {case: resumed if case[0] == "resume" else restarted for case in CLEARED}
     for on_clear, place in CLEARED:

@@ -21,7 +21,7 @@ from tests.benchmarks.table import Line
 
 DEVICES, MAPPED, TIMES = 1_000, 25, 25
 
-DAG = '''
+DAG = """
 from airflow.sdk import dag, task
 from airflow.providers.http.operators.http import HttpOperator
 from airflow.providers.http.sensors.http import HttpSensor
@@ -51,7 +51,7 @@ def mapped():
     ).expand(endpoint=sent.output)
 
 nothing(); rollout(); mapped()
-'''
+"""
 
 
 def measure() -> list[Line]:

@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import anyio
 import pytest
 from ground import POST, ReachingClient, TextStore, commands_by_device, device, devices, once_each, open_client
 
@@ -50,7 +51,8 @@ def oldest_page_first(commands: list[IpCommand]) -> list[IpCommand]:
 async def send(client: AsyncSuperSimClient, targets: list[Device], *, ledger: Ledger | None = None) -> Ledger:
     ledger = ledger or await Ledger.open(TextStore(), clears=0, restart=False)
     async with client:
-        await Dispatcher(client, ledger, concurrency=100, lag=LAG).send(targets)
+        with anyio.fail_after(30):
+            await Dispatcher(client, ledger, concurrency=100, lag=LAG).send(targets)
     return ledger
 
 
@@ -196,3 +198,21 @@ async def test_it_looks_until_the_list_has_caught_up(simulator: Simulator, count
         await Dispatcher(client, ledger, concurrency=100, lag=1.3).send(targets)
 
     assert commands_by_device(simulator) == once_each(targets)
+
+
+async def test_what_is_sent_anew_after_a_clear_is_noted_as_this_clears_first(simulator: Simulator) -> None:
+    """A try died over a second attempt that never left; then somebody cleared the task and changed the payload."""
+    store = TextStore()
+    ledger = await Ledger.open(store, clears=0, restart=False)
+    for _ in range(2):
+        await ledger.write_ahead({"device-0001": "content of yesterday"}, since=0)
+        await ledger.save_changed()
+    simulator.faults({"kind": "drop_after", "count": 1, **POST})
+
+    ledger = await send(
+        open_client(simulator.url), devices(1), ledger=await Ledger.open(store, clears=1, restart=False)
+    )
+
+    entry = (await Ledger.open(store, clears=1, restart=False)).entries["device-0001"]
+    assert (entry.attempt, entry.clears, entry.sid) == (1, 1, sids(simulator)["device-0001"])
+    assert commands_by_device(simulator) == {"device-0001": 1}

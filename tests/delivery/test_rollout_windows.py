@@ -136,7 +136,7 @@ async def test_what_was_lost_is_looked_up_at_any_hour_and_sent_at_none_but_its_o
 
 @pytest.mark.parametrize("held_by", ["max_rate", "Retry-After", "concurrency", "back-off"])
 async def test_requests_that_wait_their_turn_when_the_window_closes_stay(simulator: Simulator, held_by: str) -> None:
-    simulator.reset(sims=200, settle=0)
+    simulator.reset(sims=600, settle=0)
     pace = {"max_rate": Pace(20, max_rate=40), "concurrency": Pace(1)}.get(held_by, Pace(20))
     if held_by == "concurrency":
         simulator.settings(latency=0.02)
@@ -144,7 +144,7 @@ async def test_requests_that_wait_their_turn_when_the_window_closes_stay(simulat
         simulator.faults({"kind": "too_many_requests", "skip": 40, "count": 20, "retry_after": 1, **POST})
     if held_by == "back-off":
         simulator.faults({"kind": "too_many_requests", "ratio": 0.9, **POST})
-    store, targets, how = TextStore(), devices(200), rules(window=NIGHTLY)
+    store, targets, how = TextStore(), devices(600), rules(window=NIGHTLY)
 
     async def a_try() -> End | Wait:
         ledger = await Ledger.open(store, clears=0, restart=False)
@@ -161,6 +161,7 @@ async def test_requests_that_wait_their_turn_when_the_window_closes_stay(simulat
     assert isinstance(end, End)
     assert end.closed
     assert 0 < end.summary["sent"] + end.summary["unsettled"] < 200
+    assert len([key for key in store.texts if key.startswith("supersim_ledger_0_")]) == 2  # of three chunks
     assert max(command["created"] for command in simulator.commands()) < closes + 0.3  # on the wire by then
     assert ended < closes + 2
     simulator.faults()

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import time_machine
 
 from airflow_provider_supersim.hooks.account import Account
 
@@ -24,15 +25,15 @@ def blocks(readme: str, language: str) -> list[str]:
 def test_its_dag_has_ten_lines_at_most(readme, airflow_home):
     from airflow.dag_processing.dagbag import DagBag
 
-    (snippet,) = [block for block in blocks(readme, "python") if "@dag" in block]
+    snippets = [block for block in blocks(readme, "python") if "@dag" in block]
     file = airflow_home / "readme_dag.py"
-    file.write_text(snippet)
+    file.write_text("\n".join(snippets))
     bag = DagBag(file)
 
     assert bag.import_errors == {}
-    (dag,) = bag.dags.values()
-    assert dag.get_task("send").payload == {"report_every": 900}
-    assert len([line for line in snippet.splitlines() if line]) <= 10
+    assert {task.task_id for dag in bag.dags.values() for task in dag.tasks} == {"send", "rollout"}
+    assert bag.dags["report_every_quarter_of_an_hour"].get_task("send").payload == {"report_every": 900}
+    assert len([line for line in snippets[0].splitlines() if line]) <= 10
 
 
 def test_its_environment_variables_are_connections(readme, monkeypatch):
@@ -95,10 +96,21 @@ def test_the_examples_can_be_read_quickly(checkout, airflow_home, dag_id):
     assert stats.duration < timedelta(seconds=1)
 
 
-def test_the_nightly_example_runs_at_night_where_the_devices_are(checkout, airflow_home):
+def test_the_nightly_example_runs_at_night_where_the_devices_are_and_not_before(checkout, airflow_home):
     from airflow.dag_processing.dagbag import DagBag
+    from airflow.serialization.encoders import coerce_to_core_timetable
+    from airflow.timetables.base import TimeRestriction
 
     timetable = DagBag(checkout / "dags_examples").dags["nightly_reconfiguration"].timetable
+    first = {}
+    for now in ("2026-07-01T02:59:00+02:00", "2026-07-01T03:01:00+02:00", "2026-12-24T12:00:00+01:00"):
+        with time_machine.travel(now, tick=False):
+            first[now] = coerce_to_core_timetable(timetable).next_dagrun_info(
+                last_automated_data_interval=None, restriction=TimeRestriction(None, None, catchup=False)
+            )
 
-    assert timetable.expression == "0 3 * * *"
-    assert str(timetable.timezone) == "Europe/Berlin"
+    assert [info.run_after.isoformat() for info in first.values()] == [
+        "2026-07-01T01:00:00+00:00",
+        "2026-07-02T01:00:00+00:00",  # not the one that fell due a minute before: nobody was asked
+        "2026-12-25T02:00:00+00:00",
+    ]

@@ -56,7 +56,7 @@ def test_an_error_keeps_its_evidence_when_it_is_pickled_or_copied(kind, carry):
     [
         (
             {},
-            "POST /v1/IpCommands answered 429 (code 20429): Too many requests See https://www.twilio.com/docs/errors/20429",
+            "POST /v1/IpCommands answered 429 (code 20429): Too many requests. See https://www.twilio.com/docs/errors/20429",
         ),
         ({"more_info": None}, "POST /v1/IpCommands answered 429 (code 20429): Too many requests"),
         ({"more_info": None, "code": None}, "POST /v1/IpCommands answered 429: Too many requests"),

@@ -93,7 +93,7 @@ def test_each_error_code_of_the_reference_is_read_with_its_words_and_page(status
     page = f"https://www.twilio.com/docs/errors/{code}"
     error = judge(status, {"status": status, "code": written(code), "message": message, "more_info": page})
     assert (error.status, error.code, error.message, error.more_info) == (status, code, message, page)
-    assert str(error) == f"GET /v1/IpCommands answered {status} (code {code}): {message} See {page}"
+    assert str(error) == f"GET /v1/IpCommands answered {status} (code {code}): {message}. See {page}"
 
 
 @pytest.mark.parametrize(
