@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 AIRFLOW := 3.3.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check fmt build constraints clean
+.PHONY: help demo up test check bench fmt build constraints clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target words; do printf 'make %-12s %s\n' "$$target" "$$words"; done
@@ -30,6 +30,9 @@ check: $(READY) ## style, types, and which module may import which
 	@$(BIN)/mypy
 	@$(BIN)/mypy scripts
 	@$(BIN)/lint-imports
+
+bench: $(READY) ## measure, beside peers, and write docs/benchmarks.md
+	@$(BIN)/python -W ignore -m tests.benchmarks
 
 fmt: $(READY) ## format the code, and mend what can be mended by itself
 	@$(BIN)/ruff check --fix .

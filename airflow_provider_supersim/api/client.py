@@ -178,7 +178,13 @@ class AsyncSuperSimClient:
                 yield item
             if not page.next_page_url:
                 return
-            request = self._endpoint.next_page(page.next_page_url)
+            this, request = request, self._endpoint.next_page(page.next_page_url)
+            if request.url == this.url:
+                raise UnreadableReplyError(
+                    "the list's next page is the same page again",
+                    request=protocol.describe(this),
+                    verdict=Verdict.REFUSED,
+                )
 
     async def _call(
         self,

@@ -44,8 +44,9 @@ def overdue_sentence(waited: Waited, timeout: float) -> str:
 def unreadable_sentence(waited: Waited) -> str:
     """Say that waiting ended because the API could not be read."""
     open_ones = [str(c.sid) for c in waited.commands if not c.status.settled] + waited.unread
+    named = f" for {_list(open_ones)}" if open_ones else ""
     return (
-        f"Waiting for {_list(open_ones)} ended because the API could not be read: {waited.error} "
+        f"Waiting{named} ended because the API could not be read: {waited.error} "
         "What was sent stays sent; look it up before you send again."
     )
 

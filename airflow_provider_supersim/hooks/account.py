@@ -74,6 +74,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
                     else "Account SID and Auth Token, or API Key SID and secret"
                 )
             )
+        if "token_url" in extra and vendor.token_url is None:
+            raise ValueError(f"extra.token_url is for KORE; {vendor.name} signs in with login and password alone")
         return cls(
             vendor=vendor,
             login=login,

@@ -16,8 +16,8 @@ PARTS = {"throughput": throughput.measure, "scale": scale.measure, "end_to_end":
 
 HEAD = """# Benchmarks
 
-Written by `make bench`. Peers run in the same process set-up, one after the other, against the same simulator on the other
-core; figures of different runs are not comparable. What each line wants is what the project holds itself to.
+Written by `make bench`. Peers run one after the other, against the same simulator on the other core; figures of
+different runs are not comparable. What each line wants is what the project holds itself to.
 
 {date}, {machine}
 
