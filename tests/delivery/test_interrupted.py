@@ -17,6 +17,7 @@ from ground import POST, TextStore, commands_by_device, devices, once_each, open
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import AuthenticationError, NotConnectedError, ServerError, SuperSimError
+from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.delivery.ledger import ABOUT_TO_SEND, Ledger
 from airflow_provider_supersim.delivery.report import NOT_SENT, UNKNOWN
 from airflow_provider_supersim.delivery.rollout import End, Rollout
@@ -95,6 +96,19 @@ def test_a_cancel_stops_within_a_second_and_records_what_is_known(simulator: Sim
     simulator.settings(latency=0)
     assert len(simulator.commands()) == accepted
     assert_each_got_one(simulator, anyio.run(the_next_try, simulator, store))
+
+
+@pytest.mark.anyio
+async def test_what_waits_for_its_turn_when_the_task_is_killed_is_known_not_to_have_left(simulator: Simulator) -> None:
+    store = TextStore()
+    async with open_client(simulator.url, pace=Pace(20, max_rate=100)) as client:
+        with anyio.move_on_after(0.5):
+            await a_try(client, store)
+
+    unknown = [sim for sim, status in (await reported(store)).items() if status == UNKNOWN]
+    assert 0 < len(simulator.commands()) < len(TARGETS)
+    assert len(unknown) <= 1  # the one that was under way
+    assert_each_got_one(simulator, await the_next_try(simulator, store))
 
 
 @pytest.mark.anyio

@@ -243,3 +243,8 @@ def test_the_account_makes_a_client_that_signs_in_as_its_vendor_wants(vendor, ki
     assert isinstance(client, AsyncSuperSimClient)
     assert isinstance(client._auth, kind)
     assert client.vendor.name == vendor
+
+
+def test_a_token_url_is_refused_where_there_is_no_token():
+    with pytest.raises(ValueError, match=r"extra\.token_url is for KORE; twilio signs in with login and password"):
+        read({"vendor": "twilio", "token_url": "https://x.example/token"})
