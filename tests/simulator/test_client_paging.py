@@ -135,8 +135,8 @@ async def test_a_fleet_that_is_not_there_is_not_found(supersim_simulator):
 
 async def test_a_list_that_leads_to_itself_is_not_followed_for_ever():
     same = "/v1/Sims?PageSize=1000"
-    async with wire(page("HS1", next_page_url=same), page("HS1", next_page_url=same)) as server:
-        async with client_at(server.url) as client:
-            with pytest.raises(UnreadableReplyError, match="the same page again") as caught:
-                await listed(client.iter_sims())
+    replies = [page("HS1", next_page_url=same)] * 2
+    async with wire(*replies) as server, client_at(server.url) as client:
+        with pytest.raises(UnreadableReplyError, match="the same page again") as caught:
+            await listed(client.iter_sims())
     assert caught.value.verdict is Verdict.REFUSED
