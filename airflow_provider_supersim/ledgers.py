@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -44,14 +45,18 @@ class TaskStateStore:
 
     def __init__(self, accessor: Any) -> None:
         self._accessor = accessor
+        # dag.test() answers in this process, and takes away what a second thread needs while it does.
+        self._one_at_a_time = Lock()
 
     def get(self, key: str) -> Any | None:
         """Return the value, or ``None`` where there is none."""
-        return self._accessor.get(key)
+        with self._one_at_a_time:
+            return self._accessor.get(key)
 
     def set(self, key: str, value: Any) -> None:
         """Write or overwrite the value."""
-        self._accessor.set(key, value)
+        with self._one_at_a_time:
+            self._accessor.set(key, value)
 
 
 class ObjectStorageStore:

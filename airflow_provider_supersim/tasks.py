@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowTaskTimeout
 
 from airflow_provider_supersim.api.errors import SuperSimError, Verdict
+from airflow_provider_supersim.delivery.ledger import LedgerTakenError
 from airflow_provider_supersim.delivery.outcome import overdue_sentence, unreadable_sentence
 from airflow_provider_supersim.delivery.watch import GRACE, Waited, Watcher, watcher_of
 
@@ -41,6 +42,8 @@ def airflow_failures(doing: Callable[[], str]) -> Iterator[None]:
         if error.verdict is Verdict.REFUSED:
             raise AirflowFailException(str(error)) from error
         raise AirflowException(str(error)) from error
+    except LedgerTakenError as error:
+        raise AirflowException(f"Stopped: {error}. What this one had sent is in the ledger.") from error
     except CancelledError:
         raise AirflowException(f"Killed while {doing()}.") from None
     except AirflowTaskTimeout as timeout:

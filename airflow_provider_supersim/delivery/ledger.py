@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Protocol
+from uuid import uuid4
 
 import anyio.to_thread
 import msgspec
@@ -52,6 +53,10 @@ class NoStore:
 
     def set(self, key: str, value: Any) -> None:
         """Keep nothing."""
+
+
+class LedgerTakenError(Exception):
+    """A process that was taken for dead is not: a later try goes on with its work, and it must stop."""
 
 
 class Entry(msgspec.Struct, gc=False, array_like=True):
@@ -143,13 +148,12 @@ class Ledger:
         """
         meta = await anyio.to_thread.run_sync(store.get, _META)
         if meta is None:
-            meta, new = {"generation": 0, "clears": clears, "notes": {}}, True
-        elif new := meta["clears"] != clears:
+            meta = {"generation": 0, "clears": clears, "notes": {}}
+        elif meta["clears"] != clears:
             # A restart begins another journal beside the old one: a half-forgotten ledger would be worse than two.
             meta = {"generation": meta["generation"] + int(restart), "clears": clears, "notes": {}}
-        ledger = cls(store, meta)
-        if new:
-            await ledger.save_notes()
+        ledger = cls(store, {**meta, "holder": uuid4().hex})
+        await ledger._save_meta()
         await ledger._load()
         return ledger
 
@@ -183,7 +187,9 @@ class Ledger:
         """Write that commands are about to be sent, before any of them is.
 
         :param contents: fingerprint of what is sent, by SIM: one of :meth:`batches`
+        :raises LedgerTakenError: another process has opened the ledger since
         """
+        await self._check_held()
         entries = {sim: self._next_entry(sim, content) for sim, content in contents.items()}
         chunk = Chunk(len(self.chunks), since, entries)
         await self.save(chunk)
@@ -208,9 +214,12 @@ class Ledger:
         await self.save(*[chunk for chunk in self.chunks if chunk.changed])
 
     async def save_notes(self) -> None:
-        """Write :attr:`notes`."""
-        async with self._writing:
-            await anyio.to_thread.run_sync(self._store.set, _META, self._meta)
+        """Write :attr:`notes`.
+
+        :raises LedgerTakenError: another process has opened the ledger since
+        """
+        await self._check_held()
+        await self._save_meta()
 
     def accept(self, chunk: Chunk, entry: Entry, command: IpCommand) -> None:
         """Note that the API has accepted a command."""
@@ -239,6 +248,15 @@ class Ledger:
             clears=self.clears,
             earlier=(*last.earlier, last.sid) if last.sid else last.earlier,
         )
+
+    async def _save_meta(self) -> None:
+        async with self._writing:
+            await anyio.to_thread.run_sync(self._store.set, _META, self._meta)
+
+    async def _check_held(self) -> None:
+        meta = await anyio.to_thread.run_sync(self._store.get, _META)
+        if meta is not None and meta["holder"] != self._meta["holder"]:
+            raise LedgerTakenError("another try of this task has taken over; this one sends nothing more")
 
     async def _load(self) -> None:
         # No list of keys is to be had: chunks are numbered without a gap, and the first that is missing is the end.

@@ -223,3 +223,13 @@ def test_a_retry_goes_on_where_the_last_try_ended(world, new_dag, play, tmp_path
     assert ended.xcom["return_value"]["commands"] == 20
     assert {len(world.commands(sim)) for sim in targets} == {1}
     assert len((tmp_path / "out" / "report.csv").read_text().splitlines()) == 21
+
+
+def test_several_chunks_are_recorded_while_others_are_sent(world, new_dag, play):
+    """The task state store is asked by several threads at once, which the one of dag.test() cannot bear."""
+    world.seed(fleets=[{"unique_name": "large"}], sims=[{"prefix": "large", "count": 900, "fleet": "large"}])
+    world.set_behaviour([sim["unique_name"] for sim in world.sims(fleet="large")], settle=0)
+    with new_dag() as dag:
+        roll_out("roll_out", fleet="large")
+    assert play(dag).tasks["roll_out"].state == "success"
+    assert world.summary(fleet="large")["sims"]["with_1_command"] == 900

@@ -14,6 +14,7 @@ from airflow_provider_supersim.delivery.ledger import (
     REFUSED,
     WITHDRAWN,
     Ledger,
+    LedgerTakenError,
     NoStore,
     Store,
     fingerprint,
@@ -219,3 +220,18 @@ def test_content_is_told_apart_by_payload_type_and_port() -> None:
 
     assert len({fingerprint(request) for request in requests}) == len(contents)
     assert {len(fingerprint(request)) for request in requests} == {11}
+
+
+async def test_a_process_that_was_taken_for_dead_writes_nothing_more_ahead() -> None:
+    store = TextStore()
+    zombie = await Ledger.open(store, clears=0, restart=False)
+    await zombie.write_ahead({"device-0001": "a"}, since=0)
+    next_try = await Ledger.open(store, clears=0, restart=False)
+
+    with pytest.raises(LedgerTakenError, match="another try of this task has taken over"):
+        await zombie.write_ahead({"device-0002": "a"}, since=0)
+    with pytest.raises(LedgerTakenError):
+        await zombie.save_notes()
+
+    await next_try.write_ahead({"device-0002": "a"}, since=0)
+    assert set((await Ledger.open(store, clears=0, restart=False)).entries) == {"device-0001", "device-0002"}
