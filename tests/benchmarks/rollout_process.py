@@ -25,7 +25,7 @@ async def roll_out(connection: dict[str, Any]) -> dict[str, Any]:
     fields = {"conn_id": "bench", "host": None, "login": None, "password": None, "port": None, "schema": None}
     account = Account.read(SimpleNamespace(**{**fields, **connection}), connection["extra"])
     watcher = watcher_of(account, partial(account.client, keep_trying=0))
-    began = time.monotonic()
+    began, imported = time.monotonic(), _cpu()
     async with account.client() as client:
         rows = [
             row_of_sim(sim)
@@ -51,14 +51,18 @@ async def roll_out(connection: dict[str, Any]) -> dict[str, Any]:
         )
         while isinstance(step := await rollout.advance(), Wait):
             await watcher.wait(step.sids, interval=5, timeout=step.until - time.time(), on_read=ledger.settle)
-    usage = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "devices": len(devices),
         "sent": step.summary["sent"],
-        "memory": usage.ru_maxrss / 1024,
-        "cpu": usage.ru_utime + usage.ru_stime,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "cpu": _cpu() - imported,
         "seconds": time.monotonic() - began,
     }
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":
