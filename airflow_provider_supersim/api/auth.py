@@ -15,7 +15,7 @@ import anyio
 import httpx
 from typing_extensions import override
 
-from airflow_provider_supersim.api import protocol
+from airflow_provider_supersim.api import protocol, replies
 from airflow_provider_supersim.api.errors import SuperSimError
 
 Send = Callable[[httpx.Request], Awaitable[httpx.Response]]
@@ -104,7 +104,7 @@ class ClientCredentialsAuth(Auth):
         asked_at = time.monotonic()
         request = protocol.token_request(self._token_url, self._client_id, self._client_secret, self._timeout)
         try:
-            token = protocol.read_token(await send(request), self.redact)
+            token = replies.read_token(await send(request), self.redact)
         except SuperSimError as error:
             self._failure = error
             raise

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay, wait_random_exponential
 
-from airflow_provider_supersim.api import protocol
+from airflow_provider_supersim.api import protocol, replies
 from airflow_provider_supersim.api.auth import Auth
 from airflow_provider_supersim.api.errors import SuperSimError, UnreadableReplyError, Verdict
 from airflow_provider_supersim.api.models import Fleet, IpCommand, IpCommandRequest, Resource, Sim
@@ -25,7 +25,7 @@ T = TypeVar("T")
 FRESH = 10.0
 
 K = TypeVar("K", bound=Resource)
-Read = Callable[[httpx.Response, type[K], protocol.Redact], T]
+Read = Callable[[httpx.Response, type[K], replies.Redact], T]
 
 
 class AsyncSuperSimClient:
@@ -101,7 +101,7 @@ class AsyncSuperSimClient:
         :param may_leave: called each time right before the request leaves; what it raises holds the request back
         """
         request = self._endpoint.create_ip_command(command)
-        return await self._call(request, protocol.read_one, IpCommand, rated=True, may_leave=may_leave)
+        return await self._call(request, replies.read_one, IpCommand, rated=True, may_leave=may_leave)
 
     async def get_ip_command(self, sid: str) -> IpCommand:
         """Return the IP Command with this sid (``HG…``).
@@ -156,7 +156,7 @@ class AsyncSuperSimClient:
         What is sent from now on is created at this time or later, and by no more than some seconds.
         """
         if self._date is None or time.monotonic() - self._dated_at > FRESH:
-            await self._call(self._endpoint.get(protocol.IP_COMMANDS, {"PageSize": 1}), protocol.read_page, IpCommand)
+            await self._call(self._endpoint.get(protocol.IP_COMMANDS, {"PageSize": 1}), replies.read_page, IpCommand)
         if self._date is None:
             raise UnreadableReplyError(
                 "the API's replies carry no readable Date header",
@@ -166,14 +166,14 @@ class AsyncSuperSimClient:
         return self._date
 
     async def _get_one(self, collection: str, sid_or_name: str, kind: type[R]) -> R:
-        return await self._call(self._endpoint.get_one(collection, sid_or_name), protocol.read_one, kind)
+        return await self._call(self._endpoint.get_one(collection, sid_or_name), replies.read_one, kind)
 
     async def _iterate(
         self, collection: str, query: dict[str, str | None], kind: type[R], page_size: int | None
     ) -> AsyncIterator[R]:
         request = self._endpoint.get(collection, {**query, "PageSize": page_size or self.vendor.max_page_size})
         while True:
-            page = await self._call(request, protocol.read_page, kind)
+            page = await self._call(request, replies.read_page, kind)
             for item in page.items:
                 yield item
             if not page.next_page_url:
@@ -233,14 +233,14 @@ class AsyncSuperSimClient:
         request.headers["Authorization"] = header
         may_leave()
         response = await self._transport.send(request)
-        if protocol.says_token_expired(response) and self._auth.renew(header):
+        if replies.says_token_expired(response) and self._auth.renew(header):
             # It was refused at the door, so this is no second command.
             request.headers["Authorization"] = await self._auth.header(self._transport.send)
             may_leave()
             response = await self._transport.send(request)
         if date := response.headers.get("Date"):
             if date != self._date_header:
-                self._date_header, self._date = date, protocol.date_of(response) or self._date
+                self._date_header, self._date = date, replies.date_of(response) or self._date
             self._dated_at = time.monotonic()
         return response
 

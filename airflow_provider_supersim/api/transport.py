@@ -15,7 +15,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from airflow_provider_supersim.api import protocol
+from airflow_provider_supersim.api import protocol, replies
 from airflow_provider_supersim.api.errors import (
     NoReplyError,
     NotConnectedError,
@@ -32,7 +32,7 @@ class Transport:
     :param redact: takes the secrets out of a text
     """
 
-    def __init__(self, ca_bundle: str | None, redact: protocol.Redact) -> None:
+    def __init__(self, ca_bundle: str | None, redact: replies.Redact) -> None:
         self._ca_bundle = ca_bundle
         self._redact = redact
         self._by_origin: dict[tuple[str, str], AiohttpTransport] = {}
@@ -102,7 +102,7 @@ def _proxy(url: httpx.URL) -> httpx.Proxy | None:
     return httpx.Proxy(proxy.copy_with(userinfo=b""), headers=sign_in)
 
 
-def _judge(request: httpx.Request, error: Exception, redact: protocol.Redact) -> SuperSimError:
+def _judge(request: httpx.Request, error: Exception, redact: replies.Redact) -> SuperSimError:
     """Say what a failure of the transport tells about the request."""
     what = protocol.describe(request)
     if isinstance(error, httpx.DecodingError):

@@ -15,7 +15,7 @@ from airflow_provider_supersim.api.errors import (
     TooManyRequestsError,
     Verdict,
 )
-from airflow_provider_supersim.api.protocol import date_of, failure, says_token_expired
+from airflow_provider_supersim.api.replies import date_of, failure, says_token_expired
 
 NOW = "Mon, 23 Nov 2026 00:00:00 GMT"
 

@@ -1,0 +1,232 @@
+"""Reads replies and judges failures: plain functions over httpx's response. No I/O.
+
+Source: the vendor's pages of the *IpCommands*, *Sims* and *Fleets* resources, and each vendor's page on errors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Generic, TypeVar
+
+import httpx
+import msgspec
+
+from airflow_provider_supersim.api.errors import (
+    ApiError,
+    AuthenticationError,
+    BadRequestError,
+    NotFoundError,
+    ServerError,
+    SuperSimError,
+    TooManyRequestsError,
+    UnreadableReplyError,
+    Verdict,
+)
+from airflow_provider_supersim.api.models import Fleet, IpCommand, Resource, Sim, parse_field
+from airflow_provider_supersim.api.protocol import describe, unsure
+
+R = TypeVar("R", bound=Resource)
+Redact = Callable[[str], str]
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A bearer token and its life in seconds."""
+
+    access_token: str
+    expires_in: float
+
+    def __repr__(self) -> str:
+        return f"Token(expires_in={self.expires_in})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("expires_in", self.expires_in)]
+
+
+def read_token(response: httpx.Response, redact: Redact) -> Token:
+    """Read the token endpoint's reply.
+
+    :raises SuperSimError: where it is not a token
+    """
+    if not response.is_success:
+        raise failure(response, redact)
+    try:
+        token = msgspec.json.decode(response.content, type=Token)
+    except ValueError as error:
+        # The body may hold the token: it is not quoted.
+        raise _unreadable(response, f"the token endpoint's reply cannot be read ({error})", Verdict.TRY_AGAIN) from None
+    usable = token.access_token.isascii() and token.access_token.isprintable()  # as a header must be
+    if not token.access_token or not usable or token.expires_in <= 0:
+        raise _unreadable(response, "the token endpoint's reply holds no usable token", Verdict.TRY_AGAIN)
+    return token
+
+
+class Page(msgspec.Struct, Generic[R], frozen=True):
+    """One page of a list, and where the next is."""
+
+    items: list[R]
+    next_page_url: str | None
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    next_page_url: str | None = None
+
+
+class _IpCommandPage(msgspec.Struct, frozen=True):
+    ip_commands: list[IpCommand]
+    meta: _Meta
+
+
+class _SimPage(msgspec.Struct, frozen=True):
+    sims: list[Sim]
+    meta: _Meta
+
+
+class _FleetPage(msgspec.Struct, frozen=True):
+    fleets: list[Fleet]
+    meta: _Meta
+
+
+_DECODERS: dict[type, msgspec.json.Decoder[object]] = {
+    kind: msgspec.json.Decoder(kind, dec_hook=parse_field)
+    for kind in (IpCommand, Sim, Fleet, _IpCommandPage, _SimPage, _FleetPage)
+}
+_PAGES: Mapping[type, tuple[type, str]] = {
+    IpCommand: (_IpCommandPage, "ip_commands"),
+    Sim: (_SimPage, "sims"),
+    Fleet: (_FleetPage, "fleets"),
+}
+
+
+def read_one(response: httpx.Response, kind: type[R], redact: Redact) -> R:
+    """Read a reply that should be one resource.
+
+    :raises SuperSimError: an :class:`ApiError` for an error status, an :class:`UnreadableReplyError` for anything but
+        the resource
+    """
+    resource = _read(response, kind, redact)
+    if not resource.sid:
+        raise _unreadable(response, f"the {kind.__name__} in the reply has no sid", unsure(response.request))
+    return resource
+
+
+def read_page(response: httpx.Response, kind: type[R], redact: Redact) -> Page[R]:
+    """Read a reply that should be a page of a list.
+
+    :raises SuperSimError: as :func:`read_one` does
+    """
+    page_kind, key = _PAGES[kind]
+    page: Any = _read(response, page_kind, redact)
+    return Page(getattr(page, key), page.meta.next_page_url)
+
+
+T = TypeVar("T")
+
+
+def _read(response: httpx.Response, kind: type[T], redact: Redact) -> T:
+    if not response.is_success:
+        raise failure(response, redact)
+    try:
+        return _DECODERS[kind].decode(response.content)  # type: ignore[return-value]  # decodes what it is keyed by
+    except ValueError as error:
+        said = redact(str(error))
+    # Out here, for the decoder's error quotes what it read and must not be chained to this one.
+    words = f"{said}; it begins {_excerpt(response, redact)!r}" if response.content else "it is empty"
+    raise _unreadable(response, f"the reply cannot be read: {words}", unsure(response.request))
+
+
+#: Statuses that say more than their class does. 408: the server gave up on the request, at what point it does not say.
+_BY_STATUS: Mapping[int, tuple[type[ApiError], Verdict]] = {
+    401: (AuthenticationError, Verdict.REFUSED),
+    403: (AuthenticationError, Verdict.REFUSED),
+    404: (NotFoundError, Verdict.REFUSED),
+    408: (ServerError, Verdict.UNKNOWN),
+    429: (TooManyRequestsError, Verdict.TRY_AGAIN),
+}
+
+
+_WORDS = ("message", "error", "error_description")
+
+
+def failure(response: httpx.Response, redact: Redact) -> SuperSimError:
+    """Turn a reply with an error status into the error to raise."""
+    kind, verdict = _BY_STATUS.get(
+        response.status_code,
+        (BadRequestError, Verdict.REFUSED)
+        if 400 <= response.status_code < 500
+        else (ServerError, unsure(response.request)),
+    )
+    if verdict is Verdict.UNKNOWN:
+        verdict = unsure(response.request)
+    problem = _problem(response)
+    said = ": ".join(word for key in _WORDS if (word := _text(problem, key)))
+    code = _text(problem, "code")
+    return kind(
+        redact(said) or _excerpt(response, redact) or "no word of explanation came with it",
+        request=describe(response.request),
+        verdict=verdict,
+        status=response.status_code,
+        code=int(code) if code.isdecimal() and len(code) < 10 else None,
+        more_info=redact(_text(problem, "more_info")) or None,
+        retry_after=_retry_after(response),
+    )
+
+
+def says_token_expired(response: httpx.Response) -> bool:
+    """Whether the API refuses the token rather than the request: 401, or KORE's 403 that speaks of the token."""
+    return response.status_code == 401 or (
+        response.status_code == 403 and "token" in _text(_problem(response), "error").lower()
+    )
+
+
+def date_of(response: httpx.Response) -> datetime | None:
+    """Return the API's own time, from the reply's ``Date`` header."""
+    return _http_date(response.headers.get("Date", ""))
+
+
+def _unreadable(response: httpx.Response, message: str, verdict: Verdict) -> UnreadableReplyError:
+    return UnreadableReplyError(
+        message, request=describe(response.request), verdict=verdict, status=response.status_code
+    )
+
+
+def _problem(response: httpx.Response) -> dict[str, object]:
+    """Return the error body: ``code``, ``message``, ``more_info``, and what KORE's gateway adds (``error…``)."""
+    try:
+        body = msgspec.json.decode(response.content)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _text(problem: Mapping[str, object], key: str) -> str:
+    value = problem.get(key)
+    return str(value) if isinstance(value, str | int) else ""
+
+
+def _excerpt(response: httpx.Response, redact: Redact) -> str:
+    # Redacted before it is cut: half a secret would not be known again.
+    return " ".join(redact(response.content.decode(errors="replace")).split())[:200]
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds to wait; the header's other form, a date, is measured against the reply's own date."""
+    value = response.headers.get("Retry-After", "")
+    try:
+        seconds = float(value)
+    except ValueError:
+        until, now = _http_date(value), date_of(response)
+        if until is None or now is None:
+            return None
+        seconds = (until - now).total_seconds()
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
