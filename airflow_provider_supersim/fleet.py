@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
     from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 
-PROGRESS_EVERY = 10.0  # seconds
 N = TypeVar("N", int, float)
 
+PROGRESS_EVERY = 10.0  # seconds
 NAMED = 20  # devices that the log names at the end
 PROGRESS_KEY = "supersim_progress"
 REACHABLE = (SimStatus.ACTIVE, SimStatus.READY)
@@ -48,6 +48,7 @@ class RolloutRun:
     """Takes a rollout up in this process.
 
     :raises ValueError: for arguments that cannot be right; nothing was sent
+    :raises AirflowException: the report's folder cannot be made; nothing was sent
     """
 
     def __init__(self, task: SuperSimRolloutOperator, hook: SuperSimHook, context: Context) -> None:

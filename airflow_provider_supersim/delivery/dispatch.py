@@ -83,6 +83,7 @@ class Dispatcher:
 
         :raises SuperSimError: the credentials are refused, or the API was out of reach for long: what was not sent yet
             is left for the next try
+        :raises LedgerTakenError: a later try has taken over
         """
         self._left, self._done = len(devices), anyio.Event()
         if not devices:
@@ -227,6 +228,8 @@ class Dispatcher:
             await self._send_again(overdue, jobs)
 
     async def _send_again(self, overdue: list[_Job], jobs: MemoryObjectSendStream[_Job]) -> None:
+        if overdue:
+            await self._ledger.check_held()  # a later try looks for the same ones
         for job in overdue:
             del self._unknown[job.device.sim]
             if job.entry.renew(fingerprint(job.device.request), self._ledger.clears):

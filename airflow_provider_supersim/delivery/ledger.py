@@ -189,7 +189,6 @@ class Ledger:
         :param contents: fingerprint of what is sent, by SIM: one of :meth:`batches`
         :raises LedgerTakenError: another process has opened the ledger since
         """
-        await self._check_held()
         entries = {sim: self._next_entry(sim, content) for sim, content in contents.items()}
         chunk = Chunk(len(self.chunks), since, entries)
         await self.save(chunk)
@@ -198,9 +197,13 @@ class Ledger:
         return chunk
 
     async def save(self, *chunks: Chunk) -> None:
-        """Write chunks as they now are."""
+        """Write chunks as they now are.
+
+        :raises LedgerTakenError: another process has opened the ledger since, and knows better
+        """
         for chunk in chunks:
             async with self._writing:
+                await self.check_held()
                 value = {"since": chunk.since, "entries": msgspec.json.decode(msgspec.json.encode(chunk.entries))}
                 chunk.changed = False
                 try:
@@ -218,8 +221,17 @@ class Ledger:
 
         :raises LedgerTakenError: another process has opened the ledger since
         """
-        await self._check_held()
+        await self.check_held()
         await self._save_meta()
+
+    async def check_held(self) -> None:
+        """Do nothing while this process is the last to have opened the ledger.
+
+        :raises LedgerTakenError: another one has opened it since
+        """
+        meta = await anyio.to_thread.run_sync(self._store.get, _META)
+        if meta is not None and meta["holder"] != self._meta["holder"]:
+            raise LedgerTakenError("another try of this task has taken over; this one sends nothing more")
 
     def accept(self, chunk: Chunk, entry: Entry, command: IpCommand) -> None:
         """Note that the API has accepted a command."""
@@ -252,11 +264,6 @@ class Ledger:
     async def _save_meta(self) -> None:
         async with self._writing:
             await anyio.to_thread.run_sync(self._store.set, _META, self._meta)
-
-    async def _check_held(self) -> None:
-        meta = await anyio.to_thread.run_sync(self._store.get, _META)
-        if meta is not None and meta["holder"] != self._meta["holder"]:
-            raise LedgerTakenError("another try of this task has taken over; this one sends nothing more")
 
     async def _load(self) -> None:
         # No list of keys is to be had: chunks are numbered without a gap, and the first that is missing is the end.
