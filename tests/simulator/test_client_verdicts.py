@@ -110,7 +110,7 @@ async def test_a_time_out_says_nothing_about_a_command(answer):
     "answer",
     [
         reply(b"\x1f\x8bnonsense", Content_Encoding="gzip"),
-        reply(gzip.compress(COMMAND)[:20], Content_Encoding="gzip"),
+        reply(gzip.compress(COMMAND, mtime=0)[:20], Content_Encoding="gzip"),
         reply(b"nonsense", Content_Encoding="deflate"),
         reply(COMMAND[:40]),
         reply(b"<html>Welcome</html>", Content_Type="text/html"),
