@@ -32,6 +32,7 @@ check: $(READY) ## style, types, and which module may import which
 	@$(BIN)/lint-imports
 
 bench: $(READY) ## measure, beside peers, and write docs/benchmarks.md
+	@$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --constraint constraints.txt --editable '.[dev,bench]'
 	@$(BIN)/python -W ignore -m tests.benchmarks
 
 fmt: $(READY) ## format the code, and mend what can be mended by itself
@@ -44,7 +45,7 @@ build: $(READY) ## build the wheel and the source distribution into dist/
 constraints: $(READY) ## write constraints.txt anew, with today's newest versions
 	@{ echo '# What make installs, exactly, on Python 3.11 to 3.13. Written by: make constraints'; \
 		echo 'apache-airflow==$(AIRFLOW)' | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-		--extra dev --no-annotate --no-header pyproject.toml -; } > constraints.new
+		--extra dev --extra bench --no-annotate --no-header pyproject.toml -; } > constraints.new
 	@mv constraints.new constraints.txt
 
 clean: ## remove what make has made, the virtual environment included
