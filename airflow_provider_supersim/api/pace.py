@@ -1,19 +1,20 @@
-"""How fast requests may leave: a concurrency that adapts to the vendor's limit, and a ceiling on the rate.
-
-Additive increase, multiplicative decrease, as TCP does it: a 429 halves the number of requests under way, a calm round
-adds one. A 429 also makes everybody wait for as long as the vendor asked.
-"""
+"""When requests may leave: as many at once as the API serves, after a pause that it asked for, under a ceiling."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from types import TracebackType
 
 import anyio
 from aiolimiter import AsyncLimiter  # a leaky bucket for asyncio: small, typed, maintained; no thread of its own
 
+from airflow_provider_supersim.api.concurrency import Concurrency
 from airflow_provider_supersim.api.errors import TooManyRequestsError
+
+log = logging.getLogger(__name__)
+
+LONG = 5.0  # seconds of a pause from which on the log says why nothing is being sent
 
 
 class Pace:
@@ -24,53 +25,84 @@ class Pace:
     """
 
     def __init__(self, max_concurrency: int, max_rate: float | None = None) -> None:
-        self._ceiling = max_concurrency
-        self._slots = anyio.CapacityLimiter(max_concurrency)
+        self._allowed = Concurrency(max_concurrency)
+        self._places = anyio.CapacityLimiter(max_concurrency)
         # One token at a time: a bucket as large as the rate would let a second's worth go at once.
         self._rate = AsyncLimiter(1, 1 / max_rate) if max_rate else None
         self._turn = anyio.Lock()
-        self._calm = 0
-        self._halved_at = 0.0
         self._resume_at = 0.0
 
     @property
     def concurrency(self) -> int:
         """How many requests may be under way now."""
-        return int(self._slots.total_tokens)
+        return self._allowed.limit
 
-    @asynccontextmanager
-    async def admit(self, *, rated: bool) -> AsyncIterator[None]:
-        """Wait for a place, hold it for one request, and learn from how it ended.
+    def admit(self, *, rated: bool) -> _Place:
+        """Return an asynchronous context manager that waits for a place and holds it, for one request.
 
         :param rated: whether the request counts against ``max_rate``, as commands do and reads do not
         """
-        rate = self._rate if rated else None
-        async with AsyncExitStack() as place:
-            # The rate comes last, for what has passed it must not be held back and then let go in a burst; and one at a
-            # time, so that those who wait for it hold one place, not all.
-            async with self._turn if rate else nullcontext():
-                await place.enter_async_context(self._slots)
-                await anyio.sleep(max(0.0, self._resume_at - time.monotonic()))
-                if rate:
-                    await rate.acquire()
-            began = time.monotonic()
-            try:
-                yield
-            except TooManyRequestsError as error:
-                self._slow_down(began, error.retry_after)
-                raise
-            self._speed_up()
+        return _Place(self, rated=rated)
 
-    def _slow_down(self, began: float, retry_after: float | None) -> None:
-        now = time.monotonic()
-        self._resume_at = max(self._resume_at, now + (retry_after or 0.0))
-        self._calm = 0
-        if began >= self._halved_at:  # those that were under way at the last halving say nothing new
-            self._halved_at = now
-            self._slots.total_tokens = max(1, self.concurrency // 2)
+    async def enter(self, *, rated: bool) -> None:
+        """Wait for a place."""
+        if rated and self._rate:
+            # One at a time, so that those who wait for the rate hold one place, not all.
+            async with self._turn:
+                await self._enter(self._rate)
+        else:
+            await self._enter(None)
 
-    def _speed_up(self) -> None:
-        self._calm += 1
-        if self._calm >= self.concurrency and self.concurrency < self._ceiling:
-            self._calm = 0
-            self._slots.total_tokens = self.concurrency + 1
+    async def _enter(self, rate: AsyncLimiter | None) -> None:
+        try:
+            self._places.acquire_nowait()  # a tenth of the CPU of acquire(), which lets others go first
+        except anyio.WouldBlock:
+            await self._places.acquire()
+        try:
+            while (pause := self._resume_at - time.monotonic()) > 0:  # noqa: ASYNC110  # a time that others put off
+                await anyio.sleep(pause)
+            if rate:  # last, for what has passed it must not be held back and then let go in a burst
+                await rate.acquire()
+        except BaseException:
+            self._places.release()
+            raise
+
+    def begin(self) -> tuple[int, bool]:
+        """Return the era in which a request begins, and whether as many as allowed are now under way."""
+        return self._allowed.era, self._places.borrowed_tokens >= self._allowed.limit
+
+    def end(self, era: int, full: bool, error: BaseException | None) -> None:
+        """Give the place back, and learn from how the request ended."""
+        if isinstance(error, TooManyRequestsError):
+            self._pause(error)
+            self._allowed.refused(era)
+        elif error is None and full:
+            self._allowed.answered(era)
+        if self._places.total_tokens != self._allowed.limit:
+            self._places.total_tokens = self._allowed.limit
+        self._places.release()
+
+    def _pause(self, error: TooManyRequestsError) -> None:
+        until = time.monotonic() + (error.retry_after or 0.0)
+        if (error.retry_after or 0.0) >= LONG and until > self._resume_at + LONG:
+            log.warning("The API asked for a pause: nothing leaves for %.0f s. %s", error.retry_after, error)
+        self._resume_at = max(self._resume_at, until)
+
+
+class _Place:
+    """One request's place. A class, for a generator's context manager costs five times as much."""
+
+    __slots__ = ("_era", "_full", "_pace", "_rated")
+
+    def __init__(self, pace: Pace, *, rated: bool) -> None:
+        self._pace = pace
+        self._rated = rated
+
+    async def __aenter__(self) -> None:
+        await self._pace.enter(rated=self._rated)
+        self._era, self._full = self._pace.begin()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pace.end(self._era, self._full, error)

@@ -1,19 +1,22 @@
 """Carries a request to its host and back, and says what a failure on the way tells about it.
 
-httpx's transport interface is spoken to, not ``httpx.AsyncClient``: no redirect is followed, no cookie is kept, and no
-line is logged for each request. ``httpx-aiohttp`` does the work, for httpx's own pool costs O(connections) per request.
+Requests and replies are httpx's, aiohttp carries them: httpx's own pool costs O(connections) for each request, which at
+100 connections is 74 requests a second where the API allows 1,000. No client of httpx's stands between, so no redirect
+is followed, no cookie is kept, and no line is logged for each request. Nor does httpx-aiohttp, which would stream each
+reply through six generators: a reply of 400 bytes, read at once, takes 0.05 ms less of the 0.37 ms that a command took.
 """
 
 from __future__ import annotations
 
 import ssl
-from contextlib import AsyncExitStack
+from functools import lru_cache
 from typing import Self
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
+from multidict import CIMultiDict
+from yarl import URL
 
 from airflow_provider_supersim.api import protocol, replies
 from airflow_provider_supersim.api.errors import (
@@ -35,50 +38,61 @@ class Transport:
     def __init__(self, ca_bundle: str | None, redact: replies.Redact) -> None:
         self._ca_bundle = ca_bundle
         self._redact = redact
-        self._by_origin: dict[tuple[str, str], AiohttpTransport] = {}
-        self._open = AsyncExitStack()
+        self._proxies: dict[tuple[str, str], httpx.Proxy | None] = {}  # by origin
 
     async def __aenter__(self) -> Self:
-        self._tls = ssl.create_default_context(cafile=self._ca_bundle)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                ssl=ssl.create_default_context(cafile=self._ca_bundle),
+                limit=0,  # the pace limits
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,  # httpx does it
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._open.aclose()
+        await self._session.close()
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         """Send the request once, and read the whole reply, whatever its status.
 
         :raises SuperSimError: no reply came, or none that can be read, with the verdict on the request
         """
-        transport = self._by_origin.get((request.url.scheme, request.url.host)) or self._connect(request.url)
+        proxy = self._proxy(request.url)
         try:
-            response = await transport.handle_async_request(request)
-            try:
-                await response.aread()
-            finally:
-                await response.aclose()
-        except (httpx.RequestError, aiohttp.ClientError) as error:
+            async with self._session.request(
+                request.method,
+                URL(str(request.url), encoded=True),
+                headers=CIMultiDict((name.decode(), value.decode()) for name, value in request.headers.raw),
+                data=request.content or None,
+                allow_redirects=False,
+                timeout=_timeout(request.extensions["timeout"]),
+                proxy=str(proxy.url) if proxy else None,
+                proxy_headers=proxy.headers if proxy else None,
+            ) as reply:
+                return httpx.Response(
+                    reply.status, headers=reply.raw_headers, content=await reply.read(), request=request
+                )
+        except (httpx.DecodingError, aiohttp.ClientError) as error:
             failure = _judge(request, error, self._redact)
-        else:
-            return response
         raise failure  # out here, for aiohttp's errors hold the Authorization header and must not be chained to it
 
-    def _connect(self, url: httpx.URL) -> AiohttpTransport:
-        transport = AiohttpTransport(
-            verify=self._tls,
-            proxy=_proxy(url),
-            client=lambda: aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._tls, limit=0),  # the pace limits
-                cookie_jar=aiohttp.DummyCookieJar(),
-            ),
-        )
-        self._open.push_async_callback(transport.aclose)
-        self._by_origin[url.scheme, url.host] = transport
-        return transport
+    def _proxy(self, url: httpx.URL) -> httpx.Proxy | None:
+        origin = url.scheme, url.host
+        if origin not in self._proxies:
+            self._proxies[origin] = _proxy(url)
+        return self._proxies[origin]
+
+
+@lru_cache(maxsize=16)
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    # No limit on the whole, nor on the wait for a connection of the pool: the pace, not the pool, decides who waits.
+    return aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)
 
 
 def _proxy(url: httpx.URL) -> httpx.Proxy | None:
-    """Look up the environment's proxy, once.
+    """Look up the environment's proxy.
 
     aiohttp's trust_env does it for each request, in a thread, and reads ~/.netrc besides, whose credentials have no
     business here: together 0.2 ms of CPU a request.
@@ -105,16 +119,14 @@ def _proxy(url: httpx.URL) -> httpx.Proxy | None:
 def _judge(request: httpx.Request, error: Exception, redact: replies.Redact) -> SuperSimError:
     """Say what a failure of the transport tells about the request."""
     what = protocol.describe(request)
+    said = " ".join(redact(str(error)).split())  # it may quote what came
     if isinstance(error, httpx.DecodingError):
-        words = f"the reply cannot be decoded: {redact(str(error))}"
+        words = f"the reply cannot be decoded: {said}"
         return UnreadableReplyError(words, request=what, verdict=protocol.unsure(request))
-    # httpx-aiohttp calls a connection that was *lost* a ConnectTimeout too: only aiohttp's own error can tell.
-    cause = error if isinstance(error, aiohttp.ClientError) else error.__cause__
-    said = " ".join(redact(str(cause or error)).split())  # it may quote what came
-    words = f"{request.url.host}: {said or type(cause or error).__name__}"
-    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+    words = f"{request.url.host}: {said or type(error).__name__}"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
         words = f"the certificate is not trusted of {words}"
         return NotConnectedError(words, request=what, verdict=Verdict.REFUSED)
-    if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.ClientHttpProxyError):
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.ClientHttpProxyError):
         return NotConnectedError(f"no connection to {words}", request=what, verdict=Verdict.TRY_AGAIN)
     return NoReplyError(f"no whole reply from {words}", request=what, verdict=protocol.unsure(request))

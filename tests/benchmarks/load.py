@@ -14,7 +14,7 @@ from airflow_provider_supersim.api.models import IpCommandRequest
 from airflow_provider_supersim.api.protocol import VENDORS
 from airflow_provider_supersim.delivery.dispatch import Dispatcher
 from airflow_provider_supersim.delivery.ledger import Ledger, NoStore
-from airflow_provider_supersim.delivery.targets import Device
+from airflow_provider_supersim.delivery.table import Device
 from airflow_provider_supersim.hooks.session import UVLOOP
 from airflow_provider_supersim.simulator.handle import Simulator
 
@@ -37,7 +37,11 @@ def payload(number: int) -> str:
 
 
 def names(simulator: Simulator) -> list[str]:
-    return [str(sim["unique_name"]) for sim in simulator.sims(fleet="field-devices")]
+    return [
+        str(sim["unique_name"])
+        for sim in simulator.sims(fleet="field-devices")
+        if sim["status"] in ("active", "ready")
+    ]
 
 
 def devices(sims: Sequence[str]) -> list[Device]:

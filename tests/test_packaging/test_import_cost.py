@@ -38,7 +38,7 @@ def test_the_operators_cost_at_most_60_ms_more_than_airflow_sdk(imports):
 
 
 def test_nothing_heavy_is_imported_where_a_dag_is_parsed(imports):
-    heavy = {"aiohttp", "anyio", "asyncio", "httpx", "httpx_aiohttp", "msgspec", "pendulum", "ssl", "tenacity"}
+    heavy = {"aiohttp", "anyio", "asyncio", "httpx", "msgspec", "pendulum", "ssl", "tenacity"}
 
     for once in imports:
         assert not heavy & {module.partition(".")[0] for module in once["modules"]}

@@ -155,5 +155,4 @@ def test_only_encodings_that_every_installation_can_decode_are_asked_for():
 
 @pytest.mark.parametrize("path", ["/v1/Sims", "/v1/IpCommands"])
 def test_each_request_carries_the_connections_timeout(path):
-    timeout = Endpoint("https://supersim.twilio.com", 7.5).get(path).extensions["timeout"]
-    assert timeout == {"connect": 7.5, "read": 7.5, "write": 7.5}
+    assert Endpoint("https://supersim.twilio.com", 7.5).get(path).extensions["timeout"] == 7.5

@@ -1,4 +1,4 @@
-"""The pace: additive increase, multiplicative decrease, the vendor's pause, and a hard ceiling on the rate."""
+"""The pace: what the search for the concurrency is told, the vendor's pause, and a hard ceiling on the rate."""
 
 from __future__ import annotations
 
@@ -80,30 +80,23 @@ async def test_a_burst_of_429s_halves_the_concurrency_once():
     assert pace.concurrency == 50
 
 
-async def test_a_429_to_a_request_of_after_the_halving_halves_again():
-    pace = Pace(100)
-    for concurrency in (50, 25, 12, 6, 3, 1, 1):
-        await Requests(pace).one(too_many())
-        assert pace.concurrency == concurrency
+async def test_answers_count_where_as_many_as_allowed_were_under_way():
+    pace = Pace(32)
+    await Requests(pace).many(32, too_many())
+    for _ in range(100):
+        await Requests(pace).many(15)
+    assert pace.concurrency == 16
+    await Requests(pace).many(200)
+    assert pace.concurrency > 16
 
 
-async def test_a_calm_round_adds_one_up_to_where_it_began():
-    pace = Pace(8)
-    await Requests(pace).one(too_many())
-    await Requests(pace).one(too_many())
-    assert pace.concurrency == 2
-    for concurrency in (3, 4, 5, 6, 7, 8, 8, 8):
-        await Requests(pace).many(pace.concurrency)
-        assert pace.concurrency == concurrency
-
-
-async def test_a_429_begins_the_calm_anew():
-    pace = Pace(8)
-    await Requests(pace).one(too_many())
-    await Requests(pace).many(3)
-    await Requests(pace).one(too_many())
-    await Requests(pace).many(1)
-    assert pace.concurrency == 2
+async def test_those_who_wait_go_on_when_more_are_allowed():
+    pace = Pace(32)
+    await Requests(pace).many(32, too_many())
+    requests = Requests(pace)
+    await requests.many(500)
+    assert requests.most > 16
+    assert len(requests.began) == 500
 
 
 async def test_other_failures_say_nothing_about_the_pace():
@@ -128,8 +121,19 @@ async def test_the_longest_pause_holds():
     asked_at = now()
     async with anyio.create_task_group() as group:
         group.start_soon(requests.one)
-        requests.pace._slow_down(now(), 5)
+        requests.pace._pause(too_many(retry_after=5))
     assert requests.began[-1] >= asked_at + 30
+
+
+async def test_a_long_pause_is_explained_once(caplog):
+    await Requests(Pace(8)).many(8, too_many(retry_after=30))
+    (record,) = caplog.records
+    assert record.getMessage().startswith("The API asked for a pause: nothing leaves for 30 s. POST /v1/IpCommands")
+
+
+async def test_a_short_pause_is_not(caplog):
+    await Requests(Pace(8)).many(8, too_many(retry_after=1))
+    assert not caplog.records
 
 
 async def test_those_who_wait_are_held_back_by_a_pause_that_begins_meanwhile():
