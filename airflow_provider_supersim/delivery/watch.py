@@ -1,26 +1,24 @@
 """One poller for every command of an account that anyone in this process waits for.
 
-Each round it reads whichever costs fewer requests: pages of the account's list, or the commands one by one. It believes
-only what it has read: a command that the list does not show is neither settled nor lost.
+Ten thousand may wait at once: whatever happens for one of them must not cost a look at all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
 import time
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
-import anyio
 import msgspec
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import SuperSimError
-from airflow_provider_supersim.api.models import Direction, IpCommand, Status, parse_field
+from airflow_provider_supersim.api.models import IpCommand, Status, parse_field
+from airflow_provider_supersim.delivery.reading import Reader
 
 log = logging.getLogger(__name__)
 
@@ -71,10 +69,11 @@ class Waited(msgspec.Struct, frozen=True, kw_only=True):
 class _Ticket:
     """One waiter: the commands that it still waits for, and those that it has."""
 
-    __slots__ = ("deadline", "done", "interval", "on_read", "read", "waiting")
+    __slots__ = ("alone", "deadline", "done", "interval", "on_read", "read", "waiting")
 
     def __init__(self, sids: Iterable[str], interval: float, deadline: float, on_read: OnRead | None) -> None:
         self.waiting = set(sids)
+        self.alone = (self,)  # one for all its commands, nearly all of which nobody else waits for
         self.on_read = on_read
         self.read: dict[str, IpCommand] = {}
         self.interval = interval
@@ -113,13 +112,16 @@ class Watcher:
 
     def __init__(self, open_client: Callable[[], AsyncSuperSimClient]) -> None:
         self._open_client = open_client
+        self._reader = Reader(self._take, self._gone)
         self._tickets: set[_Ticket] = set()
-        self._by_sid: dict[str, list[_Ticket]] = {}
+        self._by_sid: dict[str, tuple[_Ticket, ...]] = {}
         self._poller: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
+        self._round_began = 0.0
+        self._next_round = 0.0
+        self._stretch = 1.0  # of the interval that each one asked for
         self._calm_rounds = 0
         self._failed_rounds = 0
-        self._pages: float | None = None  # that the list took at the last walk; None: not known yet
         self._logged: set[str] = set()
 
     async def wait(
@@ -146,23 +148,27 @@ class Watcher:
     def _add(self, ticket: _Ticket) -> None:
         self._tickets.add(ticket)
         for sid in ticket.waiting:
-            self._by_sid.setdefault(sid, []).append(ticket)
+            self._by_sid[sid] = self._by_sid.get(sid, ()) + ticket.alone
         self._calm_rounds = 0
-        self._wake.set()
+        self._stretch = min(self._stretch, 1.0)
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll())
+        elif (when := self._due(ticket)) < self._next_round:  # more impatient than the others
+            self._next_round = when
+            self._wake.set()
 
     def _remove(self, ticket: _Ticket) -> None:
         self._tickets.discard(ticket)
         for sid in ticket.waiting:
             self._forget(sid, ticket)
-        self._wake.set()  # perhaps nobody waits any more
+        if not self._tickets:
+            self._wake.set()
 
     def _forget(self, sid: str, ticket: _Ticket) -> None:
-        waiters = self._by_sid.get(sid, [])
-        if ticket in waiters:
-            waiters.remove(ticket)
-        if not waiters:
+        others = tuple(one for one in self._by_sid.get(sid, ()) if one is not ticket)
+        if others:
+            self._by_sid[sid] = others
+        else:
             self._by_sid.pop(sid, None)
 
     async def _poll(self) -> None:
@@ -170,74 +176,39 @@ class Watcher:
             while self._tickets:  # somebody may have come while the client was being closed
                 async with self._open_client() as client:
                     while self._tickets:
-                        began = time.monotonic()
+                        self._round_began = time.monotonic()
                         await self._round(client)
-                        self._end_overdue()
-                        await self._rest(began)
                         await asyncio.sleep(0)  # those who were told leave first, and are not looked after again
+                        await self._rest()
         except Exception as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
             for ticket in self._tickets:
                 ticket.fail(error)
 
     async def _round(self, client: AsyncSuperSimClient) -> None:
-        wanted = set(self._by_sid)
-        before = len(wanted)
+        before = len(self._by_sid)
+        overdue = [ticket for ticket in self._tickets if ticket.deadline <= self._round_began]
         try:
-            if self._list_is_cheaper(client, before):
-                await self._walk_list(client, wanted)
-            await self._read_singly(client, wanted)
+            await self._reader.read(client, set(self._by_sid), {sid for ticket in overdue for sid in ticket.waiting})
         except SuperSimError as error:
             self._failed_rounds += 1
             if error.retryable and self._failed_rounds < FAILED_ROUNDS:
                 log.warning("Failed to read statuses (%s of %s): %s", self._failed_rounds, FAILED_ROUNDS, error)
-                return
-            self._failed_rounds = 0  # those who come later have the whole budget
-            for ticket in self._tickets:
-                ticket.end(error)
-            return
-        self._failed_rounds = 0
-        self._calm_rounds = self._calm_rounds + 1 if len(self._by_sid) >= before else 0
-
-    def _list_is_cheaper(self, client: AsyncSuperSimClient, wanted: int) -> bool:
-        guess = 1 + math.ceil(wanted / client.vendor.max_page_size)
-        return wanted > (guess if self._pages is None else self._pages)
-
-    async def _walk_list(self, client: AsyncSuperSimClient, wanted: set[str]) -> None:
-        """Take what the newest pages show of ``wanted``, for no more requests than reading singly would cost."""
-        size, allowed, seen = client.vendor.max_page_size, len(wanted), 0
-        async for command in client.iter_ip_commands(direction=Direction.TO_SIM):
-            seen += 1
-            if command.sid in wanted:
-                wanted.discard(command.sid)
-                self._take(command)
-            if not wanted or seen >= (allowed - 1) * size:
-                break
-        pages = math.ceil(seen / size)
-        # A crowded account hides ours: read them singly, and try the list again when there are many more to find.
-        self._pages = pages + len(wanted)
-
-    async def _read_singly(self, client: AsyncSuperSimClient, sids: set[str]) -> None:
-        async def read(sid: str) -> None:
-            try:
-                self._take(await client.get_ip_command(sid))
-            except SuperSimError as error:
-                if error.status != 404:
-                    raise
-                for ticket in self._by_sid.get(sid, []):
+            else:
+                self._failed_rounds = 0  # those who come later have the whole budget
+                overdue = []
+                for ticket in self._tickets:
                     ticket.end(error)
-
-        try:
-            async with anyio.create_task_group() as group:
-                for sid in sids:
-                    group.start_soon(read, sid)
-        except ExceptionGroup as errors:  # not except*: before Python 3.11.4 that would put a group around it again
-            raise errors.exceptions[0] from None
+        else:
+            self._failed_rounds = 0
+            self._calm_rounds = self._calm_rounds + 1 if len(self._by_sid) >= before else 0
+        for ticket in overdue:
+            ticket.end()
 
     def _take(self, command: IpCommand) -> None:
         if command.status not in KNOWN_STATUSES:
             self._log_once(f"Status {command.status.value!r} is new to this provider; it is waited on like 'queued'.")
         sid = str(command.sid)
-        for ticket in list(self._by_sid.get(sid, [])):
+        for ticket in self._by_sid.get(sid, ()):
             ticket.take(command)
             if command.status.settled:
                 ticket.waiting.discard(sid)
@@ -245,26 +216,27 @@ class Watcher:
                 if not ticket.waiting:
                     ticket.end()
 
-    def _end_overdue(self) -> None:
-        now = time.monotonic()
-        for ticket in self._tickets:
-            if ticket.deadline <= now:
-                ticket.end()
+    def _gone(self, sid: str, error: SuperSimError) -> None:
+        for ticket in self._by_sid.get(sid, ()):
+            ticket.end(error)
 
-    async def _rest(self, round_began: float) -> None:
+    async def _rest(self) -> None:
         """Sleep until the next round: after the pause, or at the next deadline, for nobody shall end on old news."""
-        while tickets := [ticket for ticket in self._tickets if not ticket.done.done()]:
-            interval = min(ticket.interval for ticket in tickets)
-            slower = min(1.5 ** max(0, self._calm_rounds - 1, self._failed_rounds), SLOWEST)
-            pause = interval * slower * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
-            deadline = max(min(ticket.deadline for ticket in tickets), round_began + min(interval, 1.0))
+        slower = min(1.5 ** max(0, self._calm_rounds - 1, self._failed_rounds), SLOWEST)
+        self._stretch = slower * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
+        self._next_round = min((self._due(one) for one in self._tickets if not one.done.done()), default=0.0)
+        while self._tickets and (pause := self._next_round - time.monotonic()) > 0:
             self._wake.clear()
             try:
-                async with asyncio.timeout(max(0.0, min(round_began + pause, deadline) - time.monotonic())):
+                async with asyncio.timeout(pause):
                     await self._wake.wait()
             except TimeoutError:
                 return
-            # Somebody came, perhaps more impatient than the others, or somebody left: reckon again.
+
+    def _due(self, ticket: _Ticket) -> float:
+        """Return when the ticket wants the next round to begin."""
+        deadline = max(ticket.deadline, self._round_began + min(ticket.interval, 1.0))
+        return min(self._round_began + self._stretch * ticket.interval, deadline)
 
     def _log_once(self, words: str) -> None:
         if words not in self._logged:
@@ -272,7 +244,8 @@ class Watcher:
             log.warning(words)
 
 
-_WATCHERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Watcher]] = WeakKeyDictionary()
+#: By event loop and account. Each lives as long as somebody holds it, as all do who wait.
+_WATCHERS: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Hashable, Watcher]] = WeakKeyDictionary()
 
 
 def watcher_of(account: Hashable, open_client: Callable[[], AsyncSuperSimClient]) -> Watcher:
@@ -281,7 +254,8 @@ def watcher_of(account: Hashable, open_client: Callable[[], AsyncSuperSimClient]
     :param account: equal for those that may share
     :param open_client: makes the client; one that does not keep trying, for the watcher's own budget counts
     """
-    watchers = _WATCHERS.setdefault(asyncio.get_running_loop(), {})
-    if account not in watchers:
-        watchers[account] = Watcher(open_client)
-    return watchers[account]
+    watchers = _WATCHERS.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+    watcher = watchers.get(account)
+    if watcher is None:
+        watcher = watchers[account] = Watcher(open_client)
+    return watcher

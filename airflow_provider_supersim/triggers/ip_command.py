@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_supersim.delivery.watch import Waited, watcher_of
+from airflow_provider_supersim.hooks.account import Account
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
 
@@ -64,7 +66,7 @@ class SuperSimIpCommandTrigger(BaseTrigger):
             await asyncio.sleep(timeout)
             yield TriggerEvent(Waited().to_event())
             return
-        account = await SuperSimHook(self.supersim_conn_id).aget_account()
+        account = await _account(self.supersim_conn_id)
         # The watcher has a budget of its own for failures; a client that kept trying would hide them from it.
         watcher = watcher_of(account, partial(account.client, keep_trying=0))
         waited = await watcher.wait(
@@ -74,3 +76,20 @@ class SuperSimIpCommandTrigger(BaseTrigger):
             on_read=None if self.with_commands else lambda _: None,
         )
         yield TriggerEvent(waited.to_event())
+
+
+#: By event loop and connection: reads that are under way.
+_READS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Task[Account]]] = WeakKeyDictionary()
+
+
+async def _account(supersim_conn_id: str) -> Account:
+    """Read the connection, together with all triggers that want it at this moment.
+
+    Each read is a question to the triggerer's parent process, some milliseconds of its time: ten thousand triggers that
+    start at once would keep it from everything else for a minute.
+    """
+    reads = _READS.setdefault(asyncio.get_running_loop(), {})
+    if supersim_conn_id not in reads:
+        reads[supersim_conn_id] = asyncio.create_task(SuperSimHook(supersim_conn_id).aget_account())
+        reads[supersim_conn_id].add_done_callback(lambda _: reads.pop(supersim_conn_id))
+    return await asyncio.shield(reads[supersim_conn_id])  # one trigger that is cancelled is no other's affair

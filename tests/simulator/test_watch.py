@@ -10,7 +10,7 @@ import anyio
 import pytest
 from clients import COMMANDS, account_of, client_of, seen
 
-from airflow_provider_supersim.delivery import watch
+from airflow_provider_supersim.delivery import reading, watch
 from airflow_provider_supersim.delivery.watch import Watcher, watcher_of
 
 pytestmark = pytest.mark.anyio
@@ -169,6 +169,45 @@ async def test_a_command_that_the_list_does_not_show_is_read_by_itself(frozen):
     waited = await Watcher(Clients(frozen)).wait(sids, interval=0.05, timeout=20)
     assert waited.settled
     assert _requests(frozen, SINGLE) == 3
+
+
+async def test_what_a_lagging_list_does_not_show_yet_is_not_asked_for_one_by_one(frozen):
+    frozen.settings(list_lag=60)
+    sids = await send(frozen, 100)
+    waiting = asyncio.create_task(Watcher(Clients(frozen)).wait(sids, interval=0.05, timeout=20))
+    await polled(frozen, 5)
+    assert _requests(frozen, SINGLE) == 0
+    frozen.advance(61)
+    assert (await waiting).settled
+    assert _requests(frozen, SINGLE) == 0
+
+
+async def test_what_the_list_never_shows_is_asked_for_one_by_one_in_the_end(frozen, monkeypatch):
+    monkeypatch.setattr(reading, "LAG", 0.3)
+    frozen.settings(list_lag=3600)
+    sids = await send(frozen, 100)
+    waiting = asyncio.create_task(Watcher(Clients(frozen)).wait(sids, interval=0.05, timeout=20))
+    await polled(frozen, 100, SINGLE)
+    frozen.advance(2)
+    assert (await waiting).settled
+
+
+async def test_whoever_waits_no_longer_is_told_what_single_reads_say(frozen):
+    frozen.settings(list_lag=3600)
+    sids = await send(frozen, 100)
+    waited = await Watcher(Clients(frozen)).wait(sids, interval=1, timeout=0)
+    assert len(waited.commands) == 100
+
+
+async def test_ours_behind_many_of_others_are_found_by_reading_further_each_time(frozen):
+    sids = await send(frozen, 200, "kore")
+    for _ in range(5):
+        await send(frozen, 200, "kore")
+    waiting = asyncio.create_task(Watcher(Clients(frozen, "kore")).wait(sids, interval=0.05, timeout=20))
+    await polled(frozen, 4 + 8 + 12 + 12)
+    frozen.advance(2)
+    assert (await waiting).settled
+    assert _requests(frozen, SINGLE) == 0
 
 
 async def test_many_waiters_share_requests_and_one_client(frozen):
