@@ -42,6 +42,10 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {"integration-name": integration, "python-modules": ["airflow_provider_supersim.triggers.ip_command"]},
         ],
+        "extra-links": [
+            "airflow_provider_supersim.links.IpCommandLink",
+            "airflow_provider_supersim.links.IpCommandsLink",
+        ],
         "connection-types": [
             {
                 "connection-type": "supersim",

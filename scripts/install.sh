@@ -1,8 +1,10 @@
 #!/bin/sh
-# Makes the virtual environment that every make target runs in: install.sh DIRECTORY. PYTHON=… chooses the interpreter.
+# Makes a virtual environment with this package: install.sh DIRECTORY CONSTRAINTS EXTRA. PYTHON=… chooses the interpreter.
 set -eu
 
 venv=$1
+constraints=$2
+extra=$3
 
 supported() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
@@ -31,9 +33,9 @@ if ! supported "$venv/bin/python"; then
     "$python" -m venv --clear "$venv"
 fi
 
-pip="$venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt"
+pip="$venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint $constraints"
 $pip uv
 # uv takes seconds where pip takes a minute, but reads no pip.conf: a mirror or a proxy may be known to pip alone.
 "$venv/bin/uv" pip install --quiet --system-certs --python "$venv/bin/python" \
-    --constraint constraints.txt --build-constraint constraints.txt --editable '.[dev]' \
-    || { echo "uv could not install (above); now pip tries." >&2; $pip --editable '.[dev]'; }
+    --constraint "$constraints" --build-constraint "$constraints" --editable ".[$extra]" \
+    || { echo "uv could not install (above); now pip tries." >&2; $pip --editable ".[$extra]"; }

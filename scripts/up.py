@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
 
 from airflow_provider_supersim.testing import run_simulator
 from scripts.airflow_api import AirflowApi
@@ -31,7 +32,8 @@ def main() -> None:
         wait_until(api.healthy, airflow, home)
         password = json.loads((home.path / "simple_auth_manager_passwords.json.generated").read_text())["admin"]
         api.sign_in("admin", password)
-        api.put_connection(CONNECTION, simulator.connection())
+        # The host names the port as well: in Airflow 3.3.1 and 3.3.2 the Test button wants it in its field.
+        api.put_connection(CONNECTION, simulator.connection() | {"port": urlsplit(simulator.url).port})
         examples = {path.stem for path in (CHECKOUT / "dags_examples").glob("*.py")}
         wait_until(lambda: examples <= api.dag_ids(), airflow, home)
         print(f"""

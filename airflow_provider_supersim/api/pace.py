@@ -15,6 +15,7 @@ from airflow_provider_supersim.api.errors import TooManyRequestsError
 log = logging.getLogger(__name__)
 
 LONG = 5.0  # seconds of a pause from which on the log says why nothing is being sent
+SAY_EVERY = 10.0  # seconds between two log lines on refusals
 
 
 class Pace:
@@ -31,6 +32,8 @@ class Pace:
         self._rate = AsyncLimiter(1, 1 / max_rate) if max_rate else None
         self._turn = anyio.Lock()
         self._resume_at = 0.0
+        self._refused = 0  # since the log last said so
+        self._say_at = 0.0
 
     @property
     def concurrency(self) -> int:
@@ -76,6 +79,7 @@ class Pace:
         if isinstance(error, TooManyRequestsError):
             self._pause(error)
             self._allowed.refused(era)
+            self._say()
         elif error is None and full:
             self._allowed.answered(era)
         if self._places.total_tokens != self._allowed.limit:
@@ -87,6 +91,16 @@ class Pace:
         if (error.retry_after or 0.0) >= LONG and until > self._resume_at + LONG:
             log.warning("The API asked for a pause: nothing leaves for %.0f s. %s", error.retry_after, error)
         self._resume_at = max(self._resume_at, until)
+
+    def _say(self) -> None:
+        self._refused += 1
+        if time.monotonic() >= self._say_at:
+            log.info(
+                "The API is asked for too much (429), %s time(s) lately: from now on %s request(s) at once",
+                self._refused,
+                self.concurrency,
+            )
+            self._refused, self._say_at = 0, time.monotonic() + SAY_EVERY
 
 
 class _Place:

@@ -208,7 +208,8 @@ class SuperSimHook(BaseHook):
             return False, f"{tried} did not succeed. {error}"
         finally:
             session.close()
-        return True, f"{tried} succeeded: the account " + (f"has the Fleet {first}." if first else "has no Fleet yet.")
+        found = f"has the Fleet {first!r}" if first else "has no Fleet yet"
+        return True, f"{tried} succeeded: the account {found}."
 
     @staticmethod
     async def _first_fleet(client: AsyncSuperSimClient) -> str | None:

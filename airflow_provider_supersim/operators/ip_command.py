@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
 
+from airflow_provider_supersim.links import IP_COMMAND_URL, IpCommandLink
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
@@ -22,8 +24,10 @@ class SuperSimIpCommandOperator(BaseOperator):
     The worker sends; waiting is done by the triggerer (``deferrable``) or in the worker. ``sent`` is as far as the
     API knows: it is no proof that the device got the datagram.
 
-    XCom: ``return_value`` is the IP Command as a dict (dates as ISO 8601 strings), ``ip_command_sid`` its sid, pushed
-    as soon as it is known.
+    XCom: ``return_value`` is the IP Command as a dict (dates as ISO 8601 strings). ``ip_command_sid`` is its sid and
+    ``ip_command_url`` its address in the API, to which the task's link leads; both are there once it is accepted.
+
+    Source: the vendor's page of the *IpCommands* resource, ``POST /v1/IpCommands``.
 
     :param sim: sid (``HS…``) or unique name of a SIM that is ready or active (templated)
     :param payload: ``str`` as UTF-8 text, ``bytes`` as binary, ``dict`` or ``list`` as compact JSON text; 1 to 1300
@@ -57,7 +61,9 @@ class SuperSimIpCommandOperator(BaseOperator):
     )
     template_ext: Sequence[str] = (".json", ".txt")
     template_fields_renderers = {"payload": "json"}
+    operator_extra_links = (IpCommandLink(),)
     ui_color = "#d9ecf7"
+    ui_fgcolor = "#12303f"
 
     def __init__(
         self,
@@ -107,6 +113,7 @@ class SuperSimIpCommandOperator(BaseOperator):
             command = hook.session.run(self._send_once, hook, context)
             self._doing = f"waiting for {describe(command)}; it may still be sent, and the API cannot take it back"
             context["ti"].xcom_push(key="ip_command_sid", value=command.sid)
+            context["ti"].xcom_push(key=IP_COMMAND_URL, value=command.url)
             if not self.wait_for_completion:
                 return command.to_dict()
             if self.deferrable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -9,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
+from airflow_provider_supersim.links import IP_COMMANDS_URL, IpCommandsLink
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
+    from airflow_provider_supersim.fleet import RolloutRun
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
 
@@ -27,8 +32,8 @@ class DeviceTemplate:
         self.content = content
 
     def __str__(self) -> str:
-        """Return what the UI shows as the rendered template."""
-        return str(self.content)
+        """Return what the UI shows as the rendered template: a tree as JSON."""
+        return json.dumps(self.content, default=str) if isinstance(self.content, dict | list) else str(self.content)
 
 
 class SuperSimRolloutOperator(BaseOperator):
@@ -40,6 +45,9 @@ class SuperSimRolloutOperator(BaseOperator):
 
     XCom: ``return_value`` is the summary: ``devices``, ``sent``, ``failed``, ``unsettled``, ``not_sent``, ``waves`` (a
     list with the same counts), ``duration`` in seconds, ``commands``, ``commands_per_second``, ``halted``.
+    ``ip_commands_url`` is the API's list of the account's IP Commands, to which the task's link leads.
+
+    Source: the vendor's pages of the *IpCommands*, *Sims* and *Fleets* resources.
 
     :param fleet: sid (``HF…``) or unique name of a Fleet: all its active and ready SIMs (templated)
     :param targets: instead of a fleet: a list of SIMs (sid or unique name), or of dicts with ``sim`` and, as they like,
@@ -66,7 +74,8 @@ class SuperSimRolloutOperator(BaseOperator):
     :param max_rate: commands a second, instead of the connection's
     :param ledger_path: keep the ledger in object storage instead of Airflow's task state store (3.3+) (templated)
     :param on_clear: after a clear by hand, ``resume`` sends to those that were not reached; ``restart`` to all
-    :param report_path: write one row per device to this ``.csv``, ``.jsonl`` or ``.parquet`` file (templated)
+    :param report_path: write one row per device to this ``.csv``, ``.jsonl`` or ``.parquet`` file (templated): ``sim``,
+        ``sim_sid``, ``sid`` (of the IP Command), ``attempt``, ``status``, ``sent_at``, ``settled_at``, ``error``
     :param deferrable: whether to wait in the triggerer; default: ``[operators] default_deferrable``
     :param poll_interval: seconds between two looks at the statuses
     :param supersim_conn_id: connection of type ``supersim`` (templated)
@@ -93,8 +102,10 @@ class SuperSimRolloutOperator(BaseOperator):
         "supersim_conn_id",
     )
     template_ext: Sequence[str] = (".json", ".txt")
-    template_fields_renderers = {"payload": "json", "targets": "json"}
-    ui_color = "#d9ecf7"
+    template_fields_renderers = {"payload": "json", "targets": "json", "waves": "json", "window": "json"}
+    operator_extra_links = (IpCommandsLink(),)
+    ui_color = "#b9dcec"
+    ui_fgcolor = "#12303f"
 
     def __init__(
         self,
@@ -148,6 +159,7 @@ class SuperSimRolloutOperator(BaseOperator):
         self.poll_interval = poll_interval
         self.supersim_conn_id = supersim_conn_id
         self._hook: SuperSimHook | None = None
+        self._run: RolloutRun | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Begin a try: send, or go on with what the last one has left."""
@@ -168,6 +180,19 @@ class SuperSimRolloutOperator(BaseOperator):
         if self._hook is not None:
             self._hook.cancel()
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Tell OpenLineage of ``targets_path`` as input and of ``report_path`` as output."""
+        from airflow_provider_supersim import lineage
+
+        return lineage.files(read=self.targets_path, written=self.report_path)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Tell it of the report only where this try has written it, as it does where a gate shut."""
+        from airflow_provider_supersim import lineage
+
+        written = self.report_path if self._run is not None and self._run.report_written else None
+        return lineage.files(read=self.targets_path, written=written)
+
     def payload_template(self) -> Any:
         """Return the payload as it is to be rendered for each device, out of its file where one is named."""
         if not isinstance(self.payload, DeviceTemplate):
@@ -179,13 +204,16 @@ class SuperSimRolloutOperator(BaseOperator):
         return content
 
     def _go_on(self, context: Context, *, fresh: bool) -> dict[str, Any]:
+        from airflow_provider_supersim.api.protocol import IP_COMMANDS
         from airflow_provider_supersim.fleet import RolloutRun
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
         from airflow_provider_supersim.tasks import airflow_failures, wait_in_triggerer
 
         self._hook = hook = SuperSimHook(self.supersim_conn_id)
         with airflow_failures(lambda: _UNTIL_KILLED), closing(hook):
-            run = RolloutRun(self, hook, context)
+            self._run = run = RolloutRun(self, hook, context)
+            if fresh:
+                context["ti"].xcom_push(key=IP_COMMANDS_URL, value=f"{hook.account.base_url}{IP_COMMANDS}")
             wait = run.go_on(fresh=fresh, may_defer=self.deferrable)
             if wait is not None:
                 wait_in_triggerer(

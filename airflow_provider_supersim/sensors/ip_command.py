@@ -24,7 +24,10 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
     """Wait until every one of some IP Commands was sent; fail as soon as one has failed.
 
     ``poke``, ``reschedule`` and ``deferrable`` all serve; deferred, the sensors of one triggerer share their requests.
-    ``sent`` is as far as the API knows: it is no proof that the device got the datagram.
+    ``sent`` is as far as the API knows: it is no proof that the device got the datagram. ``poke_interval`` and
+    ``timeout``, in seconds, are those of every sensor.
+
+    Source: the vendor's page of the *IpCommands* resource, ``GET /v1/IpCommands/{Sid}``.
 
     :param ip_command_sid: one sid (``HG…``) or a list of them (templated), e.g. an operator's XCom ``ip_command_sid``
     :param deferrable: whether to wait in the triggerer; default: ``[operators] default_deferrable``
@@ -34,7 +37,8 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("ip_command_sid", "supersim_conn_id")
-    ui_color = "#d9ecf7"
+    ui_color = "#edf6fa"
+    ui_fgcolor = "#12303f"
 
     _seen: Waited  # at the last look
 

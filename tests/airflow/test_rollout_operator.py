@@ -5,6 +5,7 @@ import json
 from datetime import datetime, timedelta
 
 import pytest
+from features import needs_task_state_store
 
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 
@@ -24,7 +25,7 @@ def texts(world, *sims):
 
 @WAITING
 def test_every_source_of_targets_and_of_payloads(world, new_dag, play, tmp_path, deferrable):
-    from airflow.sdk import task
+    from airflow.providers.common.compat.sdk import task
 
     targets = [f"{kind}-{number}" for kind in ("named", "csv", "jsonl", "xcom", "file") for number in (1, 2)]
     world.seed(
@@ -203,7 +204,7 @@ def test_shards_share_a_fleet_among_mapped_tasks(world, new_dag, play):
     assert world.summary(fleet="many")["sims"]["with_1_command"] == 60
 
 
-@pytest.mark.parametrize("place", ["store", "folder"])
+@pytest.mark.parametrize("place", [pytest.param("store", marks=needs_task_state_store), "folder"])
 def test_a_retry_goes_on_where_the_last_try_ended(world, new_dag, play, tmp_path, place):
     """What comes after the sending fails once: the report's own name is taken by a folder."""
     world.seed(sims=[{"prefix": "half", "count": 20}])

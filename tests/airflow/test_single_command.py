@@ -4,6 +4,7 @@ import json
 from datetime import datetime, timedelta
 
 import pytest
+from features import airflow_is
 
 from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
 
@@ -76,7 +77,7 @@ def test_one_task_for_each_of_many_sims_and_one_that_does_not_wait(world, new_da
 
 
 @WAITING
-def test_a_failure_says_which_command_and_what_to_do(world, new_dag, play, monkeypatch, deferrable):
+def test_a_failure_says_which_command_and_what_to_do(world, new_dag, play, monkeypatch, memory, deferrable):
     """Those that a retry can mend are tried again, and what was sent stays sent; the others burn no retry."""
     wrong = json.loads(world.connection_json()) | {"password": "wr0ng-s3cret"}
     no_send = json.loads(world.connection_json()) | {"login": world.options()["read_only_key"], "password": "simulator"}
@@ -91,10 +92,11 @@ def test_a_failure_says_which_command_and_what_to_do(world, new_dag, play, monke
             {"unique_name": "asleep", "status": "inactive"},
         ]
     )
-    with new_dag(default_args={"deferrable": deferrable, "retries": 1}) as dag:
+    with new_dag(default_args={"deferrable": deferrable, "retries": 1} | memory) as dag:
         send("offline")
         send("overdue", timeout=0.3)
-        send("cut_off", deferrable=False, execution_timeout=timedelta(seconds=1), retries=0)
+        if airflow_is("3.0"):  # the dag.test() of Airflow 2 ends with the task
+            send("cut_off", deferrable=False, execution_timeout=timedelta(seconds=1), retries=0)
         send("nobody")
         send("asleep")
         send("port", sim="device-0001", device_port="{{ 0 }}")
@@ -106,8 +108,9 @@ def test_a_failure_says_which_command_and_what_to_do(world, new_dag, play, monke
     ended = played.tasks
     assert {task.state for task in ended.values()} == {"failed"}
     assert {name: task.tries for name, task in ended.items()} == {"offline": 2, "overdue": 2} | dict.fromkeys(
-        ("cut_off", "nobody", "asleep", "port", "clear", "wrong", "may_not", "broken"), 1
+        ended.keys() - {"offline", "overdue"}, 1
     )
+    assert ended.keys() >= {"nobody", "asleep", "port", "clear", "wrong", "may_not", "broken"}
 
     sid_of = {sim["unique_name"]: sim["sid"] for sim in world.sims()}
     first, second = world.commands("offline")  # it failed, so the retry has sent it again
@@ -122,10 +125,11 @@ def test_a_failure_says_which_command_and_what_to_do(world, new_dag, play, monke
         assert "larger timeout" in words
     assert played.lines("Sent by an earlier try, so not again", command["sid"])
     said = {name: task.errors[0] for name, task in ended.items()}
-    (command,) = world.commands("cut_off")
-    assert said["cut_off"].startswith(
-        f"The task's execution_timeout ran out while waiting for IP Command {command['sid']}"
-    )
+    if "cut_off" in said:
+        (command,) = world.commands("cut_off")
+        assert said["cut_off"].startswith(
+            f"The task's execution_timeout ran out while waiting for IP Command {command['sid']}"
+        )
     assert "404" in said["nobody"]
     assert "nobody" in said["nobody"]
     assert "400" in said["asleep"]
@@ -179,7 +183,7 @@ def test_a_token_that_expires_in_mid_run_is_renewed_once(world, new_dag, play, d
     ],
 )
 def test_an_event_of_another_trigger_is_refused(event):
-    from airflow.sdk.exceptions import AirflowException
+    from airflow.providers.common.compat.sdk import AirflowException
 
     with pytest.raises(AirflowException, match="an event that cannot be read"):
         send("one").execute_complete({}, event)

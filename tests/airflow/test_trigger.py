@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from features import airflow_is
 
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 from airflow_provider_supersim.triggers.ip_command import SuperSimIpCommandTrigger
@@ -21,13 +22,16 @@ ARGUMENTS = {
 
 def test_all_arguments_survive_the_database(airflow_db):
     from airflow.models.trigger import Trigger
-    from airflow.sdk.serde import deserialize
 
     assert set(inspect.signature(SuperSimIpCommandTrigger).parameters) == set(ARGUMENTS)
     path, arguments = SuperSimIpCommandTrigger(**ARGUMENTS).serialize()
     assert path == "airflow_provider_supersim.triggers.ip_command.SuperSimIpCommandTrigger"
-    stored = Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(arguments))
-    again = SuperSimIpCommandTrigger(**deserialize(stored))
+    stored = Trigger(path, arguments).kwargs
+    if airflow_is("3.2"):  # the triggerer then does the rest, which stored kwargs had done before
+        from airflow.sdk.serde import deserialize
+
+        stored = deserialize(stored)
+    again = SuperSimIpCommandTrigger(**stored)
     assert {name: getattr(again, name) for name in ARGUMENTS} == ARGUMENTS
     assert again.deadline.tzinfo is not None
 
@@ -78,6 +82,39 @@ def test_many_share_their_requests_and_block_nothing(world, sids):
     assert events[-1] == {"commands": [], "unread": [], "error": None, "retryable": True}
     assert world.requests()["total"] < 8
     assert held_up < 0.5
+
+
+def test_those_that_start_together_read_the_connection_together(world, sids, monkeypatch):
+    reads, read = [], SuperSimHook.aget_account
+
+    async def counted(hook):
+        reads.append(hook.supersim_conn_id)
+        await asyncio.sleep(0.1)
+        return await read(hook)
+
+    monkeypatch.setattr(SuperSimHook, "aget_account", counted)
+    world.advance(1)
+    events, _ = run(*(trigger(sid) for sid in sids))
+    assert reads == ["supersim_default"]
+    assert [event["commands"][0]["sid"] for event in events] == sids
+
+
+def test_one_that_is_cancelled_at_its_start_disturbs_no_other(world, sids, monkeypatch):
+    read = SuperSimHook.aget_account
+
+    async def slow(hook):
+        await asyncio.sleep(0.1)
+        return await read(hook)
+
+    async def cancel_the_first():
+        first, second = (asyncio.ensure_future(anext(trigger(sid).run())) for sid in sids[:2])
+        await asyncio.sleep(0.01)
+        first.cancel()
+        return (await second).payload
+
+    monkeypatch.setattr(SuperSimHook, "aget_account", slow)
+    world.advance(1)
+    assert [command["sid"] for command in asyncio.run(cancel_the_first())["commands"]] == sids[1:2]
 
 
 @pytest.mark.parametrize("sids_too", [True, False], ids=["a_command", "a_time"])

@@ -48,7 +48,7 @@ async def failure_of(client, sim="device-0001"):
         (400, 83600, BadRequestError, Verdict.REFUSED),
     ],
 )
-async def test_each_code_of_the_reference_comes_with_its_evidence(  # noqa: PLR0917 - a table's columns
+async def test_each_code_of_the_reference_comes_with_its_evidence(
     supersim_simulator, vendor, status, code, kind, verdict
 ):
     supersim_simulator.faults({"kind": "error_before", "status": status, "code": code, "message": "the vendor's words"})

@@ -51,7 +51,7 @@ async def test_kore_is_signed_in_to_with_a_token_from_its_endpoint(supersim_simu
         ("kore", {"login": "stranger"}, 401, None, "POST /api-services/v1/auth/token answered 401: unauth"),
     ],
 )
-async def test_bad_credentials_are_refused_in_the_vendors_words(  # noqa: PLR0917 - a table's columns
+async def test_bad_credentials_are_refused_in_the_vendors_words(
     supersim_simulator, vendor, changes, status, code, words
 ):
     async with client_of(supersim_simulator, vendor, **changes) as client:

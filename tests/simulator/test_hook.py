@@ -168,7 +168,7 @@ def test_a_program_that_never_closes_its_hook_ends(supersim_simulator):
         print(HOOK.get_sim("device-0001").unique_name)
     """
     ended = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
+        [sys.executable, "-W", "error::ResourceWarning", "-c", textwrap.dedent(program)],
         env={**supersim_simulator_environment(supersim_simulator)},
         capture_output=True,
         text=True,

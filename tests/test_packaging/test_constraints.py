@@ -1,4 +1,4 @@
-"""``constraints.txt`` gives every package that ``make`` installs an exact version, and names no package index."""
+"""The files in ``constraints/`` give every package that is installed an exact version, and name no package index."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 
+@pytest.fixture(params=["2.11.2", "3.1.8", version("apache-airflow")])
+def airflow_version(request) -> str:
+    return request.param
+
+
 @pytest.fixture
-def pins(checkout) -> list[Requirement]:
-    lines = (checkout / "constraints.txt").read_text().splitlines()
+def pins(checkout, airflow_version) -> list[Requirement]:
+    lines = (checkout / "constraints" / f"airflow-{airflow_version}.txt").read_text().splitlines()
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
@@ -36,9 +41,10 @@ def test_no_package_is_pinned_twice_for_one_python(pins, python):
 def test_everything_that_builds_and_installs_is_pinned(pins):
     names = {pin.name for pin in pins}
 
-    assert names >= {"apache-airflow", "apache-airflow-core", "editables", "hatchling", "uv"}
+    assert names >= {"apache-airflow", "editables", "hatchling", "pytest", "uv"}
 
 
+@pytest.mark.parametrize("airflow_version", [version("apache-airflow")], indirect=True)
 def test_every_requirement_of_the_installed_package_is_pinned(pins):
     wanted, pinned = {"airflow-provider-supersim"}, {canonicalize_name(pin.name) for pin in pins}
     installed = {canonicalize_name(found.name): found for found in distributions()}
@@ -56,10 +62,21 @@ def test_every_requirement_of_the_installed_package_is_pinned(pins):
     assert wanted - pinned == {"airflow-provider-supersim"}
 
 
-def test_airflow_is_the_one_that_is_pinned(pins):
+def test_airflow_is_the_one_that_the_file_is_named_after(pins, airflow_version):
     (pin,) = [pin for pin in pins if pin.name == "apache-airflow"]
 
-    assert pin.specifier.contains(version("apache-airflow"))
+    assert pin.specifier.contains(airflow_version)
+
+
+def test_every_airflow_of_the_matrix_has_its_file_and_the_other_way_round(checkout, monkeypatch):
+    monkeypatch.syspath_prepend(checkout)
+    from scripts.matrix import AIRFLOWS
+
+    files = {path.stem.removeprefix("airflow-") for path in (checkout / "constraints").iterdir()}
+    makefile = (checkout / "Makefile").read_text()
+    made = set(" ".join(re.findall(r"^(?:AIRFLOW|OLDER) := (.*)$", makefile, re.MULTILINE)).split())
+
+    assert files == set(AIRFLOWS) == made
 
 
 def test_no_file_names_a_package_index(checkout):

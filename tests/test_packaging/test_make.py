@@ -47,7 +47,16 @@ def test_make_alone_lists_its_targets(checkout):
 
 
 def test_a_machine_without_a_python_is_told_what_to_install(checkout, tmp_path):
-    shown = run("/bin/sh", "scripts/install.sh", tmp_path / ".venv", cwd=checkout, PATH=str(tmp_path), PYTHON="")
+    shown = run(
+        "/bin/sh",
+        "scripts/install.sh",
+        tmp_path / ".venv",
+        "none.txt",
+        "dev",
+        cwd=checkout,
+        PATH=str(tmp_path),
+        PYTHON="",
+    )
 
     assert shown.returncode == 1
     assert "No Python 3.11 or newer was found. Install one" in shown.stderr
@@ -57,8 +66,18 @@ def test_a_machine_without_a_python_is_told_what_to_install(checkout, tmp_path):
 def test_a_python_that_is_too_old_is_none(checkout, tmp_path):
     too_old = interpreter(tmp_path, "exit 1")  # as it answers the question for its version
 
-    shown = run("/bin/sh", "scripts/install.sh", tmp_path / ".venv", cwd=checkout, PATH=too_old, PYTHON="")
-    chosen = run("/bin/sh", "scripts/install.sh", tmp_path / ".venv", cwd=checkout, PYTHON=f"{too_old}/python3")
+    shown = run(
+        "/bin/sh", "scripts/install.sh", tmp_path / ".venv", "none.txt", "dev", cwd=checkout, PATH=too_old, PYTHON=""
+    )
+    chosen = run(
+        "/bin/sh",
+        "scripts/install.sh",
+        tmp_path / ".venv",
+        "none.txt",
+        "dev",
+        cwd=checkout,
+        PYTHON=f"{too_old}/python3",
+    )
 
     assert "No Python 3.11 or newer was found" in shown.stderr
     assert f"PYTHON={too_old}/python3 is no Python 3.11 or newer." in chosen.stderr
@@ -67,7 +86,9 @@ def test_a_python_that_is_too_old_is_none(checkout, tmp_path):
 def test_a_python_without_venv_is_told_what_to_install(checkout, tmp_path):
     without = interpreter(tmp_path, 'case "$2" in *ensurepip*) exit 1;; esac')
 
-    shown = run("/bin/sh", "scripts/install.sh", tmp_path / ".venv", cwd=checkout, PATH=without, PYTHON="")
+    shown = run(
+        "/bin/sh", "scripts/install.sh", tmp_path / ".venv", "none.txt", "dev", cwd=checkout, PATH=without, PYTHON=""
+    )
 
     assert shown.returncode == 1
     assert "cannot make virtual environments" in shown.stderr

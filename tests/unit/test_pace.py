@@ -126,14 +126,28 @@ async def test_the_longest_pause_holds():
 
 
 async def test_a_long_pause_is_explained_once(caplog):
+    caplog.set_level("WARNING")
     await Requests(Pace(8)).many(8, too_many(retry_after=30))
     (record,) = caplog.records
     assert record.getMessage().startswith("The API asked for a pause: nothing leaves for 30 s. POST /v1/IpCommands")
 
 
 async def test_a_short_pause_is_not(caplog):
+    caplog.set_level("WARNING")
     await Requests(Pace(8)).many(8, too_many(retry_after=1))
     assert not caplog.records
+
+
+async def test_refusals_are_told_of_every_ten_seconds(caplog):
+    caplog.set_level("INFO")
+    pace = Pace(8)
+    for _ in range(25):
+        await Requests(pace).one(too_many())
+    assert [record.getMessage() for record in caplog.records] == [
+        "The API is asked for too much (429), 1 time(s) lately: from now on 4 request(s) at once",
+        "The API is asked for too much (429), 10 time(s) lately: from now on 1 request(s) at once",
+        "The API is asked for too much (429), 10 time(s) lately: from now on 1 request(s) at once",
+    ]
 
 
 async def test_those_who_wait_are_held_back_by_a_pause_that_begins_meanwhile():

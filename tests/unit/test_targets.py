@@ -14,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_supersim.api.models import IpCommandRequest, PayloadType, Sim, SimStatus
+from airflow_provider_supersim.delivery import targets
 from airflow_provider_supersim.delivery.rows import read_rows
+from airflow_provider_supersim.delivery.table import ANY, Device, Table
 from airflow_provider_supersim.delivery.targets import (
     KEPT,
+    SHARED,
     SHOWN,
-    Device,
     TargetsError,
     check_shard,
     plan,
@@ -33,7 +35,9 @@ OTHER_SID = "HS" + "f" * 32
 
 
 def planned(rows, payload="reboot", *, device_port=4000, **options) -> list[Device]:
-    return plan(rows, template=PayloadTemplate(payload), device_port=device_port, **options)
+    table = Table()
+    plan(rows, table, template=PayloadTemplate(payload), device_port=device_port, **options)
+    return table.devices(ANY, 0, len(table))
 
 
 def problems(rows, payload="reboot", **options) -> list[str]:
@@ -81,10 +85,9 @@ def test_the_tasks_payload_type_holds_for_rows_without_one():
     assert (first.request.payload_type, second.request.payload_type) == (PayloadType.BINARY, PayloadType.TEXT)
 
 
-def test_a_sim_given_by_its_sid_has_a_known_sid_and_shares_the_string():
+def test_a_sim_given_by_its_sid_has_a_known_sid():
     by_sid, by_name, with_both = planned([{"sim": f" {SID} "}, {"sim": "HS-7"}, {"sim": "x", "sim_sid": OTHER_SID}])
     assert by_sid.sim == by_sid.sim_sid == by_sid.request.sim == SID
-    assert by_sid.sim is by_sid.sim_sid
     assert (by_name.sim_sid, with_both.sim_sid) == (None, OTHER_SID)
 
 
@@ -106,9 +109,17 @@ def test_rows_are_left_as_they_were():
     assert rows == before
 
 
-def test_equal_payloads_are_kept_once():
-    devices = planned(({"sim": f"s{n}", "zone": f"z{n % 2}"} for n in range(100)), {"zone": "{{ device.zone }}"})
-    assert len({id(device.request.payload) for device in devices}) == 2
+@pytest.mark.parametrize("sharing", [SHARED, 1])
+def test_equal_payloads_are_written_once_as_far_as_that_pays(monkeypatch, sharing):
+    monkeypatch.setattr(targets, "SHARED", sharing)
+    texts = []
+    monkeypatch.setattr(Table, "add_payload", lambda table, text: texts.append(text) or write(table, text))
+    rows = [{"sim": f"s{n}", "zone": f"z{n % 2}"} for n in range(6)]
+    assert [device.request.payload for device in planned(rows, "{{ device.zone }}")] == ["z0", "z1"] * 3
+    assert texts == (["z0", "z1"] if sharing == SHARED else ["z0", "z1", "z1", "z1"])
+
+
+write = Table.add_payload
 
 
 def test_timezones_are_checked_and_can_be_needed():

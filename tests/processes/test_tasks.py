@@ -5,17 +5,15 @@ One Airflow serves all tests here. Their runs go side by side, for most of the t
 
 import base64
 import csv
-import json
 import re
 import shutil
 import signal
 import time
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
-from real_airflow import RealAirflow, run_airflow
+from airflow_processes import Airflow, run_airflow
 
 from airflow_provider_supersim.testing import Simulator, run_simulator
 
@@ -41,25 +39,23 @@ def simulator():
 
 @pytest.fixture(scope="module")
 def airflow(airflow_db, simulator, tmp_path_factory, pytestconfig):
-    home = tmp_path_factory.mktemp("real_airflow")
+    home = tmp_path_factory.mktemp("airflow")
     # Not ``airflow_db`` itself, which other tests in this process have written to.
     shutil.copyfile(pytestconfig.cache.mkdir("airflow_db") / f"{version('apache-airflow')}.db", home / "airflow.db")
     with run_airflow(
         home,
-        home / "airflow.db",
-        Path(__file__).parent / "dags",
+        f"sqlite:///{home}/airflow.db",
+        Path(__file__).parent / "dags" / "tasks",
         AIRFLOW_CONN_SUPERSIM_DEFAULT=simulator.connection_json(),
         AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE="True",
     ) as airflow:
-        kore = simulator.connection("kore")
-        wrong = simulator.connection() | {"password": WRONG_SECRET}
-        for name, fields in (("supersim_kore", kore), ("supersim_wrong", wrong)):
-            airflow.call("POST", "connections", {**fields, "connection_id": name, "extra": json.dumps(fields["extra"])})
+        airflow.add_connection("supersim_kore", simulator.connection("kore"))
+        airflow.add_connection("supersim_wrong", simulator.connection() | {"password": WRONG_SECRET})
         yield airflow
 
 
 @pytest.fixture(scope="module")
-def runs(airflow: RealAirflow, simulator: Simulator) -> dict[str, str]:
+def runs(airflow: Airflow, simulator: Simulator) -> dict[str, str]:
     """Start everything, and kill the worker of the one rollout at the first third."""
     killed = airflow.trigger("killed_worker")
     others = {name: airflow.trigger(name) for name in ("cleared_by_hand", "sharded", "deferred")}
@@ -78,13 +74,16 @@ def test_deferred_by_default_the_triggerer_waits(airflow, simulator, runs):
     tasks = airflow.tasks("deferred", run)
     assert {name: task["state"] for (name, _), task in tasks.items()} == {
         "send": "success",
+        "send_here": "success",
         "seen": "success",
         "refused": "failed",
     }
     command = airflow.xcom("deferred", run, "send")
     assert command["sid"] == airflow.xcom("deferred", run, "send", "ip_command_sid")
     assert (command["status"], command["payload"], command["device_port"]) == ("sent", "AP8=", 4001)
-    assert len(simulator.commands("deferred-1")) == 1
+    assert airflow.xcom("deferred", run, "send_here")["status"] == "sent"
+    assert [one["payload"] for one in simulator.commands("deferred-1")].count("AP8=") == 1
+    assert len(simulator.commands("deferred-1")) == 2
     events = [line["event"] for line in airflow.log("deferred", run, "send")]
     assert "Waiting in the triggerer for the status of 1 IP Command(s), at most 300 s" in events
     assert any(event.startswith("Trigger fired") for event in events)
@@ -136,7 +135,7 @@ def test_a_terminated_task_stops_at_once_and_says_how_far_it_was(airflow, simula
         airflow.running_process("terminated", run, task).send_signal(signal.SIGTERM)
     time.sleep(1)
     sent = len(slow_ones())
-    assert airflow.wait_until_over("terminated", run, within=20) == "failed"
+    assert airflow.wait_until_over("terminated", run, within=60) == "failed"
     assert len(slow_ones()) == sent < 200
 
     def said(task):
@@ -152,8 +151,7 @@ def test_a_terminated_task_stops_at_once_and_says_how_far_it_was(airflow, simula
     )
     assert said("roll_out").startswith("Killed while rolling out; what was sent is in the ledger")
     # A next try would find in the ledger what was sent; at most the one command under way would have to be looked up.
-    path = f"dags/terminated/dagRuns/{quote(run)}/taskInstances/roll_out/state-store/supersim_ledger_0_0"
-    entries = airflow.call("GET", path)["value"]["entries"].values()
+    entries = airflow.state_store("terminated", run, "roll_out", "supersim_ledger_0_0")["entries"].values()
     in_ledger = {sid for _, _, _, _, sid, *_ in entries if sid}
     assert len(in_ledger ^ {one["sid"] for one in slow_ones()}) <= 1
 

@@ -70,6 +70,9 @@ with dag("deferred", **RETRIES):
         poll_interval=0.5,
         supersim_conn_id="supersim_kore",
     )
+    SuperSimIpCommandOperator(
+        task_id="send_here", sim="deferred-1", payload="x", device_port=PORT, deferrable=False, poll_interval=0.5
+    )
     SuperSimIpCommandSensor(task_id="seen", ip_command_sid=send.output["ip_command_sid"], poke_interval=0.5)
     SuperSimIpCommandOperator(
         task_id="refused", sim="deferred-1", payload="x", device_port=PORT, supersim_conn_id="supersim_wrong"

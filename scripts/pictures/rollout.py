@@ -1,0 +1,169 @@
+"""How a rollout moves: waves, a second attempt, a gate that shuts, a clear, and the end; a row for each device."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
+from airflow_provider_supersim.simulator.handle import Simulator
+from scripts.pictures import svg
+
+DEVICES = [f"device-{number:04d}" for number in range(1, 13)]
+ASLEEP = DEVICES[2:5]  # when their wave comes
+WAKES_UP = DEVICES[4]  # for its second attempt
+LOST = DEVICES[-1]  # for good
+SENDING = re.compile(r"Wave (\d+) of \d+: sending to (\d+) device")
+
+
+class Step(NamedTuple):
+    """A step of the rollout.
+
+    :ivar heading: what it is, in some lines
+    :ivar after: the status of the last command to each device, at its end; None: there was none
+    """
+
+    heading: list[str]
+    after: dict[str, str | None]
+
+
+class _Memory:
+    """Airflow's task state store, as far as a ledger needs it."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
+
+    def get(self, key: str) -> Any | None:
+        return self._values.get(key)
+
+    def set(self, key: str, value: Any) -> None:
+        self._values[key] = value
+
+
+class _Observer(logging.Handler):
+    """Hears the rollout say that it sends, and notes what came of the step before."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        super().__init__()
+        self._simulator = simulator
+        self.headings: list[list[str]] = []
+        self.states: list[dict[str, str | None]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not (sending := SENDING.match(record.getMessage())):
+            return
+        wave, count = sending.groups()
+        again = any(heading[0] == f"Wave {wave}" for heading in self.headings)
+        if again and self._simulator.commands(WAKES_UP):
+            self._simulator.set_behaviour(WAKES_UP, network="online")
+        self.begin(f"Wave {wave}", f"{count} device{'s' if count != '1' else ''}", "again" if again else "")
+
+    def begin(self, *heading: str) -> None:
+        """Note that a step begins, and how the one before has left the devices."""
+        self.states.append(self._now())
+        self.headings.append(list(heading))
+
+    def end(self) -> list[Step]:
+        """Return the steps."""
+        after = [*self.states[1:], self._now()]
+        return [Step(heading, state) for heading, state in zip(self.headings, after, strict=True)]
+
+    def _now(self) -> dict[str, str | None]:
+        last = {command["sim_name"]: command["status"] for command in self._simulator.commands()}
+        return {device: last.get(device) for device in DEVICES}
+
+
+def trace(simulator: Simulator) -> list[Step]:
+    """Roll out, until a gate shuts; clear, and go on to the end."""
+    simulator.reset(sims=len(DEVICES), settle=0)
+    simulator.set_behaviour([*ASLEEP, LOST], network="offline")
+    observer, memory = _Observer(simulator), _Memory()
+    with _connection(simulator), _listening(observer):
+        halted = _execute(memory, clears=0)
+        observer.begin("Halted", *re.findall(r"(\d+ of \d+) devices (in wave \d+) failed", halted)[0])
+        simulator.set_behaviour(ASLEEP, network="online")
+        observer.begin("Cleared", "by hand")
+        complete = _execute(memory, clears=1)
+        observer.begin("Complete", complete)
+    return observer.end()
+
+
+def _execute(memory: _Memory, *, clears: int) -> str:
+    """Run the operator as Airflow does, and return how it ended."""
+    from airflow.providers.common.compat.sdk import AirflowFailException
+
+    task = SuperSimRolloutOperator(
+        task_id="rollout",
+        targets=DEVICES,
+        payload="x",
+        device_port=4000,
+        waves=[2, "50%", "100%"],
+        min_sample=2,
+        max_failure_ratio=0.4,
+        attempts=2,
+        attempt_delay=0,
+        poll_interval=0.1,
+        deferrable=False,
+    )
+    ti = SimpleNamespace(max_tries=clears, xcom_push=lambda **_: None)
+    try:
+        summary = task.execute({"ti": ti, "task_state_store": memory})  # type: ignore[typeddict-item]
+    except AirflowFailException as error:
+        return str(error)
+    return f"{summary['sent']} of {summary['devices']} sent"
+
+
+@contextmanager
+def _connection(simulator: Simulator) -> Iterator[None]:
+    name = "AIRFLOW_CONN_SUPERSIM_DEFAULT"
+    before = os.environ.get(name)
+    os.environ[name] = simulator.connection_json()
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+@contextmanager
+def _listening(observer: _Observer) -> Iterator[None]:
+    log = logging.getLogger("airflow_provider_supersim")
+    level = log.level
+    log.addHandler(observer)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(observer)
+        log.setLevel(level)
+
+
+_LABEL, _CELL, _ROW, _TOP = 90.0, 88.0, 24.0, 62.0
+_KINDS = {"sent": "good", "failed": "bad"}
+
+
+def draw(steps: list[Step]) -> str:
+    """Return the picture: a column for each step, a row for each device; words only where something has changed."""
+    parts = []
+    for number, step in enumerate(steps):
+        middle = _LABEL + number * _CELL + _CELL / 2
+        for line, words in enumerate(step.heading):
+            parts.append(svg.text(middle, 20 + line * 15, words, anchor="middle", bold=line == 0))
+        if number:
+            parts.append(svg.arrow(_LABEL + number * _CELL - 7, 16, 12))
+    for row, device in enumerate(DEVICES):
+        y = _TOP + row * _ROW
+        parts.append(svg.text(12, y + 14, device))
+        for number, step in enumerate(steps):
+            if status := step.after[device]:
+                x = _LABEL + number * _CELL + 6
+                words = "" if number and steps[number - 1].after[device] == status else status
+                parts.append(svg.box(x, y, (_CELL - 12, 18), kind=_KINDS.get(status, "plain"), words=words))
+    return svg.picture(_LABEL + len(steps) * _CELL + 12, _TOP + len(DEVICES) * _ROW + 8, parts)

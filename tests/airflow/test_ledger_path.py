@@ -1,0 +1,64 @@
+"""Where Airflow has no task state store: with ``ledger_path`` all is remembered; without it nothing, and it is said."""
+
+import pytest
+from features import airflow_is
+
+from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
+from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
+
+TARGETS = ["device-0001", "device-0002", "device-0003"]
+
+
+@pytest.mark.skipif(airflow_is("3.3"), reason="this Airflow has a task state store")
+def test_without_it_one_line_of_each_tasks_log_says_what_that_means(world, new_dag, play):
+    with new_dag(default_args={"deferrable": True, "poll_interval": 0.1}) as dag:
+        SuperSimIpCommandOperator(task_id="send", sim="device-0001", payload="x", device_port=4000)
+        SuperSimRolloutOperator(task_id="roll_out", targets=TARGETS, payload="x", device_port=4000)
+    played = play(dag)
+
+    assert {one.state for one in played.tasks.values()} == {"success"}
+    warnings = played.lines("no task state store (3.3+)", "Set ledger_path to object storage")
+    assert len(warnings) in (2, 4)  # one for each task, which dag.test() may log to two places
+    assert played.lines("Waiting in the worker: deferred, the task would forget what was sent")
+    assert played.lines("Waiting in the triggerer for the status of 1 IP Command(s)")
+
+
+@pytest.mark.skipif(airflow_is("3.0"), reason="a whole Airflow 3 is cleared in the tests of its processes")
+@pytest.mark.parametrize(("on_clear", "commands"), [("resume", [1, 2, 1]), ("restart", [2, 2, 2])])
+def test_with_it_a_clear_by_hand_is_told_from_a_retry(world, new_dag, play, tmp_path, on_clear, commands):
+    import airflow.providers.fab.auth_manager.models  # noqa: F401  # the users' table, to which notes of tasks refer
+    from airflow.models.dag import _run_task
+    from airflow.models.taskinstance import clear_task_instances
+    from airflow.utils.session import create_session
+
+    world.set_behaviour("device-0001", settle=1)
+    world.set_behaviour("device-0002", network="offline")
+    with new_dag(default_args={"retries": 1}) as dag:
+        task = SuperSimRolloutOperator(
+            task_id="roll_out",
+            targets=TARGETS,
+            payload="x",
+            device_port=4000,
+            poll_interval=0.1,
+            deferrable=True,
+            ledger_path=str(tmp_path),
+            on_clear=on_clear,
+        )
+    played = play(dag)
+    assert played.tasks["roll_out"].state == "success"
+    assert played.lines("Waiting in the triggerer")
+    assert [len(world.commands(sim)) for sim in TARGETS] == [1, 1, 1]
+
+    world.set_behaviour("device-0002", network="online")
+    with create_session() as session:
+        (ti,) = dag.get_last_dagrun(session=session, include_externally_triggered=True).get_task_instances(
+            session=session
+        )
+        ti.task = task
+        clear_task_instances([ti], session, dag=dag)
+        session.commit()
+        ti.try_number += 1
+        ti.state = "scheduled"
+        _run_task(ti=ti, inline_trigger=True, session=session)
+        assert ti.state == "success"
+    assert [len(world.commands(sim)) for sim in TARGETS] == commands

@@ -1,0 +1,91 @@
+"""Airflow's own UI in a real browser, beside a simulator.
+
+The pictures of the documentation are taken on the way, where that is asked for::
+
+    SUPERSIM_SCREENSHOTS=1 pytest tests/browser
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from airflow_ui import CHECKOUT, PASSWORD, SCREENSHOTS, SECRETS, Ui, run_ui
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from airflow_provider_supersim.testing import Simulator, run_simulator
+
+WIDTH, HEIGHT = 1080, 560  # pixels: wide enough for a row of the connections, and for the grid beside a run
+SEEN_WITHIN = 30_000.0  # milliseconds; the first page takes five seconds
+
+# Root has no sandbox, nor has a container; and nothing but the page under test is to be loaded.
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    with run_simulator(settle=0.1, auth_token=SECRETS["twilio"], client_secret=SECRETS["kore"]) as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="module")
+def ui(
+    simulator: Simulator, airflow_db: Path, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ui]:
+    # Not ``airflow_db`` itself, which other tests in this process write to.
+    database = pytestconfig.cache.mkdir("airflow_db") / f"{version('apache-airflow')}.db"
+    with run_ui(tmp_path_factory.mktemp("airflow_ui"), database, simulator) as ui:
+        yield ui
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("No Chromium is installed here (Debian's package: chromium), and these tests need one.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, ui: Ui) -> Page:
+    """Return a page of somebody who has signed in."""
+    expect.set_options(timeout=SEEN_WITHIN)
+    page = browser.new_page(base_url=ui.url, viewport={"width": WIDTH, "height": HEIGHT}, locale="en-GB")
+    page.set_default_timeout(SEEN_WITHIN)
+    page.add_init_script(
+        "localStorage.setItem('react-resizable-panels:grid-ltr',"
+        """ '{"details-panel,main-panel":{"expandToSizes":{},"layout":[33,67]}}')"""
+    )
+    page.goto("/")
+    page.get_by_label("Username").fill("admin")
+    page.locator("input[type=password]").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("link", name="Dags", exact=True)).to_be_visible()
+    return page
+
+
+@pytest.fixture(scope="module")
+def picture(page: Page) -> Callable[..., None]:
+    """Return a function that keeps a picture for the documentation, where that is asked for."""
+
+    def take(name: str, of: Page | Locator = page, *, height: int = HEIGHT) -> None:
+        if SCREENSHOTS:
+            page.set_viewport_size({"width": WIDTH, "height": height})
+            of.screenshot(path=CHECKOUT / "docs" / "images" / f"{name}.png", animations="disabled")
+            page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+
+    return take

@@ -1,0 +1,42 @@
+"""What the tests of the documentation share: its pages, and its example DAGs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from documentation import CHECKOUT, DOCS, EXAMPLES
+
+
+@pytest.fixture(scope="session")
+def pages() -> dict[str, str]:
+    """Return the text of each page by the name of its file."""
+    return {page.name: page.read_text() for page in sorted(DOCS.glob("*.md"))}
+
+
+@pytest.fixture(scope="session")
+def example_dags(airflow_db):
+    """Return the DAGs of ``docs/examples`` by their ids."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(os.devnull)
+    for file in sorted(EXAMPLES.glob("*.py")):
+        if not file.stem.startswith("test_"):
+            bag.process_file(str(file))
+    assert bag.import_errors == {}
+    return bag.dags
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory) -> Path:
+    """Return the folder of the built documentation, made as ``make docs`` makes it."""
+    (recipe,) = [line for line in (CHECKOUT / "Makefile").read_text().splitlines() if "-m sphinx" in line]
+    _, _, options = recipe.partition("-m sphinx ")
+    folder = tmp_path_factory.mktemp("docs")
+    command = [sys.executable, "-m", "sphinx", *options.split()[:-1], str(folder)]
+    done = subprocess.run(command, cwd=CHECKOUT, check=False, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder

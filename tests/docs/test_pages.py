@@ -1,0 +1,185 @@
+"""The pages: nothing in them is typed in by hand, and what they tell to run does run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tomllib
+from contextlib import closing
+
+import pytest
+from documentation import CHECKOUT, DOCS, EXAMPLES
+
+#: What a page may have between fences: directives, and samples of output.
+DIRECTIVES = {"literalinclude", "include", "toctree", "figure", "image", "eval-rst", "text", "console"}
+#: Pages that come from somewhere else, whose code has other proofs.
+OTHERS = {"benchmarks.md", "scaling.md", "versions.md"}
+
+
+def fences(page: str) -> list[tuple[str, str]]:
+    """What stands behind each opening fence, and the lines up to the closing one."""
+    return re.findall(r"^```\{?([\w-]*)\}?[^\n]*\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+
+def test_no_code_is_typed_in_by_hand(pages):
+    typed = [
+        (name, kind)
+        for name, page in pages.items()
+        if name not in OTHERS
+        for kind, _ in fences(page)
+        if kind not in DIRECTIVES
+    ]
+
+    assert typed == []
+
+
+def test_commands_on_the_pages_are_targets_of_make(pages):
+    targets = set(re.findall(r"^([a-z]+):.*##", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
+    commands = [
+        line
+        for page in pages.values()
+        for kind, lines in fences(page)
+        if kind == "console"
+        for line in lines.splitlines()
+    ]
+
+    assert commands
+    assert {re.fullmatch(r"\$ make ([a-z]+)", line)[1] for line in commands} <= targets
+
+
+def test_every_part_of_an_example_is_shown(pages):
+    """An example that no page shows is dead, and a page that shows half of one is wrong."""
+    shown = set()
+    for page in pages.values():
+        for block in re.findall(r"^```\{literalinclude\} (.*?)^```", page, re.MULTILINE | re.DOTALL):
+            file, _, options = block.partition("\n")
+            begins, ends = (re.findall(rf'"\[{word} (\w+)\]"', options) for word in ("START", "END"))
+            assert begins == ends, block
+            shown |= {(file.rpartition("/")[2], name) for name in begins}
+    marked = {
+        (path.name, part) for path in EXAMPLES.iterdir() for part in re.findall(r"\[START (\w+)\]", path.read_text())
+    }
+
+    assert shown == marked
+
+
+def test_every_page_begins_with_what_it_is_for(pages):
+    for name, page in pages.items():
+        if name not in OTHERS | {"changelog.md"}:
+            assert re.match(r"# [A-Z].*\n\n[A-Z]", page), name
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "retries` of at least 1",
+        "clear_on_success",
+        "30 seconds",
+        "can be taken for one",
+        "without `sim_sid`",
+        "now()",
+        "some 500 commands",
+        "`sent` is not delivered",
+        "waits in the worker",
+        "A halted rollout is not retried",
+    ],
+)
+def test_what_must_be_known_about_delivery_is_said(pages, said):
+    assert said in pages["delivery.md"]
+
+
+def part(file: str, name: str) -> list[str]:
+    """The commands of a part of a shell example."""
+    text = (EXAMPLES / file).read_text()
+    body = text.partition(f"[START {name}]")[2].partition("# [END")[0]
+    return [line for line in body.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("twilio", [("twilio", "https://supersim.twilio.com")]),
+        ("kore", [("kore", "https://supersim.api.korewireless.com")]),
+        ("uri", [("twilio", "https://supersim.twilio.com"), ("kore", "https://supersim.api.korewireless.com")]),
+        ("simulator", [("twilio", "http://127.0.0.1:8025")]),
+    ],
+)
+def test_connections_are_what_they_say(name, expected):
+    from airflow.sdk import Connection
+
+    from airflow_provider_supersim.hooks.account import Account
+
+    accounts = []
+    for line in part("connection.sh", name):
+        variable, _, value = shlex.split(line)[1].partition("=")
+        assert variable == "AIRFLOW_CONN_SUPERSIM_DEFAULT"
+        read = Connection.from_json if value.startswith("{") else Connection.from_uri
+        connection = read(value, conn_id="supersim_default")
+        accounts.append(Account.read(connection, connection.extra_dejson))
+
+    assert [(account.vendor.name, account.base_url) for account in accounts] == expected
+
+
+def test_connections_can_be_added_and_tested(supersim_simulator, airflow_db, tmp_path, monkeypatch):
+    shutil.copy(airflow_db, tmp_path)  # other tests add theirs
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{tmp_path / airflow_db.name}")
+    for line in part("connection.sh", "cli"):
+        added = run(line)
+        assert "Successfully added" in added.stdout, added.stdout + added.stderr
+    monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_DEFAULT", supersim_simulator.connection_json())
+    (command,) = part("connection.sh", "test")
+    tested = run(command)
+    assert "Connection success!" in tested.stdout, tested.stdout + tested.stderr
+
+
+def run(line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line in a shell, with this environment's programs."""
+    line = re.sub(r"\bairflow (?=connections)", f"{shlex.quote(sys.executable)} -W ignore -m airflow ", line, count=1)
+    return subprocess.run(["bash", "-c", line], check=False, capture_output=True, text=True, timeout=120)
+
+
+def test_the_simulators_commands_do_what_they_say():
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    (start,) = part("simulator.sh", "run")
+    arguments = shlex.split(start.replace("8025", port))
+    command = [sys.executable, "-m", "airflow_provider_supersim.simulator", *arguments[1:]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as simulator:
+        try:
+            assert port in simulator.stdout.readline()
+            said = {}
+            for name in ("look", "device", "faults", "clock", "reset"):
+                for line in part("simulator.sh", name):
+                    done = run(line.replace("8025", port))
+                    assert done.returncode == 0, line
+                    assert '"error"' not in done.stdout, done.stdout
+                    said[name] = done.stdout
+        finally:
+            simulator.terminate()
+    assert '"network":"offline"' in said["device"].replace(" ", "")
+    assert "drop_after" in said["faults"]
+
+
+def test_the_quick_start_names_what_there_is():
+    (install,) = part("quick_start.sh", "install")
+    extras = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (extra,) = re.findall(r"\[(\w+)\]", install)
+    assert extra in extras
+    assert part("quick_start.sh", "send")[0] == part("connection.sh", "simulator")[0]
+    assert part("quick_start.sh", "send")[1].split()[-1] == "first_command"  # its DAG runs in test_examples.py
+    assert part("quick_start.sh", "simulator") == ["supersim-simulator --port 8025"]
+    assert part("quick_start.sh", "received")[0] in part("simulator.sh", "look")
+
+
+def test_every_file_that_a_page_names_is_there(pages):
+    for name, page in pages.items():
+        for link in re.findall(r"\]\(([^)#\s]+)", page):
+            if not link.startswith(("http", "mailto")) and link:
+                assert (DOCS / link).exists(), f"{name}: {link}"
