@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import PurePosixPath
@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, ObjectStoragePath
 
-from airflow_provider_supersim.api.models import IpCommand, SimStatus, Status
+from airflow_provider_supersim.api.models import IpCommand, SimStatus
 from airflow_provider_supersim.delivery.dispatch import Dispatcher
 from airflow_provider_supersim.delivery.ledger import NoStore
 from airflow_provider_supersim.delivery.report import check_report_library, check_report_path, write_report
 from airflow_provider_supersim.delivery.rollout import End, Rollout, Rules, Wait
 from airflow_provider_supersim.delivery.rows import read_rows
-from airflow_provider_supersim.delivery.targets import Device, check_shard, plan, row_of_sim, rows_of
+from airflow_provider_supersim.delivery.table import Device, Table
+from airflow_provider_supersim.delivery.targets import check_shard, plan, row_of_sim, rows_of
 from airflow_provider_supersim.delivery.template import PayloadTemplate
 from airflow_provider_supersim.delivery.waves import Gate, check_waves
 from airflow_provider_supersim.delivery.window import Window
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 N = TypeVar("N", int, float)
 
 PROGRESS_EVERY = 10.0  # seconds
+LOOK_UP_EVERY = 1_000  # rows, a tenth of a second
 NAMED = 20  # devices that the log names at the end
 PROGRESS_KEY = "supersim_progress"
 REACHABLE = (SimStatus.ACTIVE, SimStatus.READY)
@@ -61,6 +63,7 @@ class RolloutRun:
         self._store: Store = store_for(context, task.ledger_path, task.log)
         self._rollout: Rollout | None = None
         self._end: End | None = None
+        self.report_written = False
 
     def go_on(self, *, fresh: bool, may_defer: bool) -> Wait | None:
         """Take the rollout as far as it goes.
@@ -74,8 +77,8 @@ class RolloutRun:
             task.log.info("Waiting in the worker: deferred, the task would forget what was sent.")
             may_defer = False
         self._hook.limit(max_concurrency=task.max_concurrency, max_rate=task.max_rate, share=self._share)
-        devices = self._devices()
-        return self._hook.session.run(self._go_on, devices, fresh, may_defer)
+        table = self._plan()
+        return self._hook.session.run(self._go_on, table, fresh, may_defer)
 
     def conclude(self) -> dict[str, Any]:
         """Write the report, and return the summary.
@@ -89,6 +92,7 @@ class RolloutRun:
         if task.report_path:
             with ObjectStoragePath(task.report_path).open("wb") as stream:
                 write_report(self._rollout.rows(), stream, self._report_suffix)
+            self.report_written = True
             task.log.info("One row per device is in %s", task.report_path)
         self._name_missed(self._rollout)
         words = _words(end.summary)
@@ -106,7 +110,7 @@ class RolloutRun:
 
     def _name_missed(self, rollout: Rollout) -> None:
         """Name in the log those that were not reached: whoever reads it at night asks for them first."""
-        missed = (row for row in rollout.rows() if not Status(row.status).succeeded)
+        missed = rollout.missed()
         for row in islice(missed, NAMED):
             self._task.log.warning(
                 "Not reached: SIM %s, %s%s", row.sim, row.status, f": {row.error}" if row.error else ""
@@ -114,8 +118,8 @@ class RolloutRun:
         if next(missed, None):
             self._task.log.warning("… and others; with report_path, the report has a row for each device")
 
-    async def _go_on(self, devices: list[Device], fresh: bool, may_defer: bool) -> Wait | None:
-        ledger = await open_ledger(self._store, self._context, self._task.on_clear)
+    async def _go_on(self, table: Table, fresh: bool, may_defer: bool) -> Wait | None:
+        ledger = await open_ledger(self._store, self._context, self._task.on_clear, table)
         client, watcher = self._hook.session.client, watcher_of_hook(self._hook)
 
         async def look(sids: list[str]) -> None:
@@ -134,7 +138,7 @@ class RolloutRun:
         def dispatcher(may_leave: Callable[[Device], None]) -> Dispatcher:
             return Dispatcher(client, ledger, concurrency=self._hook.account.max_concurrency, may_leave=may_leave)
 
-        self._rollout = rollout = Rollout(ledger, devices, self._rules, dispatcher=dispatcher, look=look, fresh=fresh)
+        self._rollout = rollout = Rollout(ledger, self._rules, dispatcher=dispatcher, look=look, fresh=fresh)
         async with self._progress(rollout):
             while isinstance(step := await rollout.advance(), Wait):
                 if may_defer:
@@ -179,44 +183,59 @@ class RolloutRun:
         self._task.log.info("Rollout: %s", progress.line())
         await asyncio.to_thread(self._store.set, PROGRESS_KEY, {"at": time.time(), **progress.record()})
 
-    def _devices(self) -> list[Device]:
-        task = self._task
-        template = PayloadTemplate(task.payload_template())
-        return plan(
-            self._rows(),
-            template=template,
+    def _plan(self) -> Table:
+        task, table = self._task, Table()
+        plan(
+            self._checked(self._rows(table)),
+            table,
+            template=PayloadTemplate(task.payload_template()),
             device_port=task.device_port,
             payload_type=task.payload_type,
             variables=self._context,
             shard=task.shard,
             timezone_needed=self._rules.window is not None and self._rules.window.timezone is None,
         )
+        return table
 
-    def _rows(self) -> Iterable[Mapping[str, Any]]:
+    def _checked(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        """Pass rows on; now and then see whether the task was killed, and say how many there were."""
+        said = time.monotonic()
+        for number, row in enumerate(rows):
+            if number % LOOK_UP_EVERY == 0:
+                self._hook.session.run(asyncio.sleep, 0)  # which a killed task may not
+                if time.monotonic() - said >= PROGRESS_EVERY:
+                    said = time.monotonic()
+                    self._task.log.info("Checking the targets before anything is sent: %s rows so far", f"{number:,}")
+            yield row
+
+    def _rows(self, table: Table) -> Iterable[Mapping[str, Any]]:
         task = self._task
         sources = {"fleet": task.fleet, "targets": task.targets, "targets_path": task.targets_path}
         given = [name for name, value in sources.items() if value is not None]
         if len(given) != 1:
             raise ValueError(f"one of fleet, targets and targets_path must be given, got {given or 'none of them'}")
         if task.fleet is not None:
-            return self._hook.session.run(self._rows_of_fleet, task.fleet)
+            return self._hook.session.run(self._rows_of_fleet, task.fleet, table)
         if task.targets is not None:
             return rows_of(task.targets)
         return _rows_of_file(str(task.targets_path))
 
-    async def _rows_of_fleet(self, fleet: str) -> list[dict[str, Any]]:
+    async def _rows_of_fleet(self, fleet: str, table: Table) -> Iterable[dict[str, Any]]:
         client = self._hook.session.client
         await client.get_fleet(fleet)  # a wrong name would else be a fleet without SIMs
+        async for sim in client.iter_sims(fleet=fleet):
+            if sim.status in REACHABLE:
+                table.list_sim(str(sim.sid), row_of_sim(sim))
         # By sid, for a SIM may be listed twice when the Fleet changes while its pages are read. Sorted, for the API
         # promises no order, and every try needs the same.
-        rows = {str(sim.sid): row_of_sim(sim) async for sim in client.iter_sims(fleet=fleet) if sim.status in REACHABLE}
-        return [rows[sid] for sid in sorted(rows)]
+        return table.listed_sims()
 
 
 def _rows_of_file(path: str) -> Iterable[dict[str, Any]]:
     try:
         with ObjectStoragePath(path).open("r", encoding="utf-8", newline="") as stream:
-            yield from read_rows(stream, PurePosixPath(path).suffix.lower())
+            lines = iter(stream.readline, "")  # the stream itself cannot be iterated over on Airflow 2
+            yield from read_rows(lines, PurePosixPath(path).suffix.lower())
     except OSError as error:
         raise ValueError(f"targets_path {path!r} cannot be read: {error}") from error
 

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_supersim.delivery.ledger import Ledger, NoStore, Store
+from airflow_provider_supersim.delivery.table import Table
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-async def open_ledger(store: Store, context: Context, on_clear: str) -> Ledger:
+async def open_ledger(store: Store, context: Context, on_clear: str, table: Table | None = None) -> Ledger:
     """Read the ledger of this task instance.
 
     :param on_clear: ``restart`` or ``resume``, after a clear by hand
+    :param table: as in :meth:`Ledger.open`
     """
     # max_tries stays as it is from one retry to the next, and grows with each clear: it tells the two apart.
-    return await Ledger.open(store, clears=context["ti"].max_tries, restart=on_clear == "restart")
+    return await Ledger.open(store, table, clears=context["ti"].max_tries, restart=on_clear == "restart")
 
 
 def store_for(context: Context, ledger_path: str | None, log: Any) -> Store:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 
 import anyio
@@ -13,10 +13,10 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import AuthenticationError, SuperSimError, Verdict
-from airflow_provider_supersim.api.models import IpCommand
-from airflow_provider_supersim.delivery.ledger import ABOUT_TO_SEND, CHUNK, Chunk, Entry, Ledger, fingerprint
-from airflow_provider_supersim.delivery.reconcile import Lost, find
-from airflow_provider_supersim.delivery.targets import Device
+from airflow_provider_supersim.api.models import Direction, IpCommand
+from airflow_provider_supersim.delivery.ledger import CHUNK, Ledger, fingerprint
+from airflow_provider_supersim.delivery.reconcile import Lost, find, recent
+from airflow_provider_supersim.delivery.table import ABOUT_TO_SEND, Device, Entry
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +33,11 @@ class NotNow(Exception):  # noqa: N818  # it is no error
 class _Job:
     """One command on its way."""
 
-    __slots__ = ("chunk", "device", "entry", "tried", "unknown_since")
+    __slots__ = ("device", "entry", "tried", "unknown_since")
 
-    def __init__(self, device: Device, entry: Entry, chunk: Chunk) -> None:
+    def __init__(self, device: Device, entry: Entry) -> None:
         self.device = device
         self.entry = entry
-        self.chunk = chunk
         self.tried = False
         self.unknown_since = 0.0
 
@@ -77,24 +76,33 @@ class Dispatcher:
         self._sim_sids: dict[str, str] = {}
 
     async def send(self, devices: Sequence[Device]) -> None:
+        """Send a command to each; as :meth:`send_stream`."""
+
+        async def stream() -> AsyncIterator[Device]:
+            for one in devices:
+                yield one
+
+        await self.send_stream(stream())
+
+    async def send_stream(self, devices: AsyncIterator[Device]) -> None:
         """Send each command exactly once, and return when the outcome of each is in the ledger.
 
         A device whose latest entry is about to be sent is looked up in the API first.
 
+        :param devices: asked for when there is room for more
         :raises SuperSimError: the credentials are refused, or the API was out of reach for long: what was not sent yet
             is left for the next try
         :raises LedgerTakenError: a later try has taken over
         """
-        self._left, self._done = len(devices), anyio.Event()
-        if not devices:
-            return
+        self._left, self._done = 1, anyio.Event()  # what has still to be fed counts as one
         jobs_in, jobs_out = anyio.create_memory_object_stream[_Job](CHUNK)  # no more is written ahead than this
         try:
             async with anyio.create_task_group() as group:
-                for _ in range(min(self._concurrency, len(devices))):
+                for _ in range(self._concurrency):
                     group.start_soon(self._work, jobs_out)
                 group.start_soon(self._reconcile, jobs_in)
                 await self._feed(devices, jobs_in)
+                self._finish()
                 await self._done.wait()
                 group.cancel_scope.cancel()
         except ExceptionGroup as errors:  # not except*: before Python 3.11.4 that would put a group around it again
@@ -106,25 +114,33 @@ class Dispatcher:
             with anyio.move_on_after(SAVE_WITHIN, shield=True):
                 await self._ledger.save_changed()
 
-    async def _feed(self, devices: Sequence[Device], jobs: MemoryObjectSendStream[_Job]) -> None:
-        before = [one for one in devices if self._is_about_to_be_sent(one)]
-        if before:
-            log.info("%s command(s) were being sent when the last try ended: looking them up in the API", len(before))
-        chunk_of = {sim: chunk for chunk in self._ledger.chunks for sim in chunk.entries} if before else {}
-        for one in before:
-            self._lose(_Job(one, self._ledger.entries[one.sim], chunk_of[one.sim]))
-        for batch in self._ledger.batches([one for one in devices if not self._is_about_to_be_sent(one)]):
-            leaving = [one for one in batch if self._leaves_now(one)]
-            for _ in range(len(batch) - len(leaving)):
-                self._finish()
-            if not leaving:
-                continue
-            since = int((await self._client.date()).timestamp())
-            contents = {one.sim: fingerprint(one.request) for one in leaving}
-            chunk = await self._ledger.write_ahead(contents, since)
-            self._untried[chunk.number] = len(leaving)
-            for one in leaving:
-                await jobs.send(_Job(one, chunk.entries[one.sim], chunk))
+    async def read_list(self) -> None:
+        """Tell the ledger of each of its commands that the API's list shows, page by page."""
+        async for command in recent(self._client.iter_ip_commands(direction=Direction.TO_SIM), self._ledger.began):
+            self._ledger.settle(command)
+
+    async def _feed(self, devices: AsyncIterator[Device], jobs: MemoryObjectSendStream[_Job]) -> None:
+        async for batch in self._ledger.batches(self._without_lost(devices)):
+            if leaving := [one for one in batch if self._leaves_now(one)]:
+                await self._write_ahead(leaving, jobs)
+
+    async def _without_lost(self, devices: AsyncIterator[Device]) -> AsyncIterator[Device]:
+        """Keep back those over whose command an earlier try died, to be looked up."""
+        async for one in devices:
+            entry = self._ledger.entry(one.sim)
+            if entry is not None and entry.status == ABOUT_TO_SEND:
+                self._left += 1
+                self._lose(_Job(one, entry))
+            else:
+                yield one
+
+    async def _write_ahead(self, leaving: Sequence[Device], jobs: MemoryObjectSendStream[_Job]) -> None:
+        since = int((await self._client.date()).timestamp())
+        entries = await self._ledger.write_ahead({one.sim: fingerprint(one.request) for one in leaving}, since)
+        self._untried[entries[0].chunk] = len(leaving)
+        self._left += len(leaving)
+        for one, entry in zip(leaving, entries, strict=True):
+            await jobs.send(_Job(one, entry))
 
     def _leaves_now(self, one: Device) -> bool:
         try:
@@ -132,10 +148,6 @@ class Dispatcher:
         except NotNow:
             return False
         return True
-
-    def _is_about_to_be_sent(self, one: Device) -> bool:
-        entry = self._ledger.entries.get(one.sim)
-        return entry is not None and entry.status == ABOUT_TO_SEND
 
     async def _work(self, jobs: MemoryObjectReceiveStream[_Job]) -> None:
         async for job in jobs:
@@ -153,7 +165,7 @@ class Dispatcher:
             self._may_leave(job.device)  # asked here too, for what may not leave need not wait for the pace
             command = await self._client.send(job.device.request, may_leave=leave)
         except NotNow as why:
-            job.entry.withdraw(str(why))
+            self._ledger.withdraw(job.entry, str(why))
         except anyio.get_cancelled_exc_class():
             if not left:  # it waited for the pace
                 self._withdraw_unsent(job)
@@ -164,19 +176,17 @@ class Dispatcher:
                 await self._record_tried(job)
                 return
             if error.verdict is Verdict.TRY_AGAIN or isinstance(error, AuthenticationError):
-                job.entry.withdraw(str(error))
-                job.chunk.changed = True
+                self._ledger.withdraw(job.entry, str(error))
                 raise
-            job.entry.refuse(error)
+            self._ledger.refuse(job.entry, error)
             self._on_refused(job.device, error)
         else:
             self._accept(job, command)
-        job.chunk.changed = True
         await self._record_tried(job)
         self._finish()
 
     def _accept(self, job: _Job, command: IpCommand) -> None:
-        self._ledger.accept(job.chunk, job.entry, command)
+        self._ledger.accept(job.entry, command)
         self._on_accepted(command)
 
     def _lose(self, job: _Job, error: SuperSimError | None = None) -> None:
@@ -194,22 +204,20 @@ class Dispatcher:
         """Write the job's chunk when the last of its commands has been tried."""
         if not job.tried:
             job.tried = True
-            self._untried[job.chunk.number] -= 1
-            if not self._untried[job.chunk.number]:
-                await self._ledger.save(job.chunk)
+            chunk = job.entry.chunk
+            self._untried[chunk] -= 1
+            if not self._untried[chunk]:
+                del self._untried[chunk]
+                await self._ledger.save(chunk)
 
-    @staticmethod
-    def _withdraw_waiting(jobs: MemoryObjectReceiveStream[_Job]) -> None:
+    def _withdraw_waiting(self, jobs: MemoryObjectReceiveStream[_Job]) -> None:
         """Note of what was still waiting for its turn that it never left."""
         with suppress(anyio.WouldBlock, anyio.EndOfStream):
             while True:
-                job = jobs.receive_nowait()
-                Dispatcher._withdraw_unsent(job)
+                self._withdraw_unsent(jobs.receive_nowait())
 
-    @staticmethod
-    def _withdraw_unsent(job: _Job) -> None:
-        job.entry.withdraw("the task ended before its turn")
-        job.chunk.changed = True
+    def _withdraw_unsent(self, job: _Job) -> None:
+        self._ledger.withdraw(job.entry, "the task ended before its turn")
 
     async def _reconcile(self, jobs: MemoryObjectSendStream[_Job]) -> None:
         """Look up all unknown outcomes together, again and again; send anew what was surely not accepted."""
@@ -218,7 +226,10 @@ class Dispatcher:
             if not self._unknown:
                 continue
             looked_at = time.monotonic()
-            lost = [Lost(sim, job.device.sim_sid, job.entry, job.chunk.since) for sim, job in self._unknown.items()]
+            lost = [
+                Lost(sim, job.device.sim_sid, job.entry, self._ledger.since(job.entry))
+                for sim, job in self._unknown.items()
+            ]
             for one, command in await find(self._client, lost, self._sim_sids):
                 job = self._unknown.pop(one.sim)
                 self._accept(job, command)
@@ -232,8 +243,8 @@ class Dispatcher:
             await self._ledger.check_held()  # a later try looks for the same ones
         for job in overdue:
             del self._unknown[job.device.sim]
-            if job.entry.renew(fingerprint(job.device.request), self._ledger.clears):
-                await self._ledger.save(job.chunk)
+            if self._ledger.renew(job.entry, fingerprint(job.device.request)):
+                await self._ledger.save(job.entry.chunk)
             await jobs.send(job)
         if overdue:
             log.info("%s command(s) were not accepted, as the API's list shows: sending them again", len(overdue))

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Protocol
 from uuid import uuid4
@@ -18,8 +19,8 @@ from uuid import uuid4
 import anyio.to_thread
 import msgspec
 
-from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest, Status
-from airflow_provider_supersim.delivery.targets import Device
+from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
+from airflow_provider_supersim.delivery.table import ABOUT_TO_SEND, REFUSED, WITHDRAWN, Device, Entry, Table
 
 #: Most commands in a chunk; two or three writes for each chunk come to 0.2 ms a command.
 CHUNK = 250
@@ -29,10 +30,6 @@ CHUNK_BYTES = 65_000
 ENTRY_BYTES = 180  # of an entry, without the device's name and the sids of earlier attempts
 SID_BYTES = 38
 ERROR_BYTES = 82
-
-ABOUT_TO_SEND = "about_to_send"  # the only state in which nobody knows: look in the API
-WITHDRAWN = "not_sent"  # surely never accepted
-REFUSED = "refused"  # the API said no
 
 
 class Store(Protocol):
@@ -59,90 +56,29 @@ class LedgerTakenError(Exception):
     """A process that was taken for dead is not: a later try goes on with its work, and it must stop."""
 
 
-class Entry(msgspec.Struct, gc=False, array_like=True):
-    """The latest attempt to send a command to one device.
-
-    :ivar content: fingerprint of what is sent
-    :ivar status: a status of the API, or :data:`ABOUT_TO_SEND`, :data:`WITHDRAWN`, :data:`REFUSED`
-    :ivar attempt: 1 for the first; counted anew after a manual clear
-    :ivar clears: how often the task had been cleared by hand
-    :ivar sent_at: when the API accepted it, in seconds since 1970 by its clock
-    :ivar earlier: sids of earlier attempts, which no later one may claim
-    """
-
-    content: str
-    status: str = ABOUT_TO_SEND
-    attempt: int = 1
-    clears: int = 0
-    sid: str | None = None
-    sim_sid: str | None = None
-    sent_at: int | None = None
-    settled_at: int | None = None
-    error: str | None = None
-    earlier: tuple[str, ...] = ()
-
-    @property
-    def open(self) -> bool:
-        """Whether the API has accepted it and not settled it yet."""
-        return self.sid is not None and not Status(self.status).settled
-
-    def take(self, command: IpCommand) -> None:
-        """Note what the API says of the command."""
-        self.sid, self.sim_sid, self.status, self.error = command.sid, command.sim_sid, command.status.value, None
-        self.sent_at = int(command.date_created.timestamp()) if command.date_created else None
-        if command.status.settled and command.date_updated:
-            self.settled_at = int(command.date_updated.timestamp())
-
-    def refuse(self, error: Exception) -> None:
-        """Note that the API said no."""
-        self.status, self.error = REFUSED, _short(str(error))
-
-    def withdraw(self, why: str) -> None:
-        """Note that it surely was not accepted, and is not being sent any more."""
-        self.status, self.error = WITHDRAWN, _short(why)
-
-    def renew(self, content: str, clears: int) -> bool:
-        """Note that it was not accepted and is sent anew; return whether that changes anything.
-
-        :param content: as this try has rendered it
-        """
-        changed = (self.content, self.clears) != (content, clears)
-        if self.clears != clears:
-            self.attempt = 1
-        self.content, self.clears = content, clears
-        return changed
-
-
-class Chunk:
-    """Some entries that are written together.
-
-    :ivar since: a time by the API's clock, in seconds since 1970, before which none of them was sent
-    """
-
-    __slots__ = ("changed", "entries", "number", "since")
-
-    def __init__(self, number: int, since: int, entries: dict[str, Entry]) -> None:
-        self.number = number
-        self.since = since
-        self.entries = entries
-        self.changed = False
-
-
 class Ledger:
-    """The journal of one task instance, and the latest entry of each device. Get it with :meth:`open`."""
+    """The journal of one task instance, and the latest entry of each device. Get it with :meth:`open`.
 
-    def __init__(self, store: Store, meta: dict[str, Any]) -> None:
+    :ivar table: where the entries are at hand
+    :ivar statuses: how many devices' latest entry has each status
+    :ivar commands: how many commands the API has accepted, earlier attempts included
+    """
+
+    def __init__(self, store: Store, table: Table, meta: dict[str, Any]) -> None:
         self._store = store
+        self.table = table
         self._meta = meta
         self._writing = anyio.Lock()
-        self.chunks: list[Chunk] = []
-        self.entries: dict[str, Entry] = {}
-        self._open: dict[str, tuple[Chunk, Entry]] = {}
+        self._since: list[int] = []  # by chunk
+        self._changed: set[int] = set()
+        self.statuses: Counter[str | None] = Counter()
+        self.commands = 0
 
     @classmethod
-    async def open(cls, store: Store, *, clears: int, restart: bool) -> Ledger:
+    async def open(cls, store: Store, table: Table | None = None, *, clears: int, restart: bool) -> Ledger:
         """Read what earlier tries have written.
 
+        :param table: where the entries are at hand; without one, the ledger has its own
         :param clears: how often the task was cleared by hand, in practice ``ti.max_tries``, which only a clear changes
         :param restart: whether a clear starts over; else it goes on, and what failed may be sent again
         """
@@ -152,7 +88,7 @@ class Ledger:
         elif meta["clears"] != clears:
             # A restart begins another journal beside the old one: a half-forgotten ledger would be worse than two.
             meta = {"generation": meta["generation"] + int(restart), "clears": clears, "notes": {}}
-        ledger = cls(store, {**meta, "holder": uuid4().hex})
+        ledger = cls(store, table or Table(), {**meta, "holder": uuid4().hex})
         await ledger._save_meta()
         await ledger._load()
         return ledger
@@ -168,12 +104,25 @@ class Ledger:
         notes: dict[str, Any] = self._meta["notes"]
         return notes
 
-    def batches(self, devices: Iterable[Device]) -> Iterator[list[Device]]:
+    @property
+    def began(self) -> int:
+        """A time by the API's clock, in seconds since 1970, before which none of the commands was sent."""
+        return min(self._since, default=0)
+
+    def entry(self, sim: str) -> Entry | None:
+        """Return the latest entry of a device."""
+        return self.table.entry(sim)
+
+    def since(self, entry: Entry) -> int:
+        """Return a time by the API's clock, in seconds since 1970, before which the entry's command was not sent."""
+        return self._since[entry.chunk]
+
+    async def batches(self, devices: AsyncIterator[Device]) -> AsyncIterator[list[Device]]:
         """Cut devices into pieces that fit into a chunk each."""
         batch: list[Device] = []
         size = 0
-        for device in devices:
-            last = self.entries.get(device.sim)
+        async for device in devices:
+            last = self.entry(device.sim)
             more = ENTRY_BYTES + len(json.dumps(device.sim)) + SID_BYTES * (len(last.earlier) + 1 if last else 0)
             if batch and (len(batch) == CHUNK or size + more > CHUNK_BYTES):
                 yield batch
@@ -183,38 +132,42 @@ class Ledger:
         if batch:
             yield batch
 
-    async def write_ahead(self, contents: Mapping[str, str], since: int) -> Chunk:
+    async def write_ahead(self, contents: Mapping[str, str], since: int) -> list[Entry]:
         """Write that commands are about to be sent, before any of them is.
 
         :param contents: fingerprint of what is sent, by SIM: one of :meth:`batches`
+        :param since: a time by the API's clock, in seconds since 1970
+        :return: an entry for each, in one chunk
         :raises LedgerTakenError: another process has opened the ledger since
         """
-        entries = {sim: self._next_entry(sim, content) for sim, content in contents.items()}
-        chunk = Chunk(len(self.chunks), since, entries)
-        await self.save(chunk)
-        self.chunks.append(chunk)  # only now: one that could not be written must leave no gap
-        self.entries.update(entries)
-        return chunk
+        number = len(self._since)
+        before = {sim: self.entry(sim) for sim in contents}
+        entries = [self._next_entry(sim, content, number, before[sim]) for sim, content in contents.items()]
+        async with self._writing:
+            await self._write(number, since, entries)
+            self._since.append(since)  # only now: one that could not be written must leave no gap
+        self.table.put(entries)
+        self.statuses.subtract(last.status for last in before.values() if last)
+        self.statuses[ABOUT_TO_SEND] += len(entries)
+        return entries
 
-    async def save(self, *chunks: Chunk) -> None:
-        """Write chunks as they now are.
+    async def save(self, chunk: int) -> None:
+        """Write a chunk as it now is.
 
         :raises LedgerTakenError: another process has opened the ledger since, and knows better
         """
-        for chunk in chunks:
-            async with self._writing:
-                await self.check_held()
-                value = {"since": chunk.since, "entries": msgspec.json.decode(msgspec.json.encode(chunk.entries))}
-                chunk.changed = False
-                try:
-                    await anyio.to_thread.run_sync(self._store.set, self._key(chunk.number), value)
-                except BaseException:
-                    chunk.changed = True
-                    raise
+        async with self._writing:
+            self._changed.discard(chunk)
+            try:
+                await self._write(chunk, self._since[chunk], self.table.entries_of(chunk))
+            except BaseException:
+                self._changed.add(chunk)
+                raise
 
     async def save_changed(self) -> None:
         """Write every chunk in which something has changed since it was written."""
-        await self.save(*[chunk for chunk in self.chunks if chunk.changed])
+        for chunk in sorted(self._changed):
+            await self.save(chunk)
 
     async def save_notes(self) -> None:
         """Write :attr:`notes`.
@@ -233,33 +186,68 @@ class Ledger:
         if meta is not None and meta["holder"] != self._meta["holder"]:
             raise LedgerTakenError("another try of this task has taken over; this one sends nothing more")
 
-    def accept(self, chunk: Chunk, entry: Entry, command: IpCommand) -> None:
+    def accept(self, entry: Entry, command: IpCommand) -> None:
         """Note that the API has accepted a command."""
-        entry.take(command)
-        chunk.changed = True
-        if entry.open:
-            self._open[str(entry.sid)] = chunk, entry
+        self.commands += 1
+        self._take(entry, command)
 
     def settle(self, command: IpCommand) -> None:
         """Note what was read of a command that was accepted before. Others are passed over."""
-        chunk, entry = self._open.get(str(command.sid), (None, None))
-        if chunk and entry and command.status.value != entry.status:
-            entry.take(command)
-            chunk.changed = True
-            if not entry.open:
-                del self._open[str(command.sid)]
+        entry = self.table.open_entry(str(command.sid))
+        if entry and command.status.value != entry.status:
+            self._take(entry, command)
 
-    def _next_entry(self, sim: str, content: str) -> Entry:
-        last = self.entries.get(sim)
+    def refuse(self, entry: Entry, error: Exception) -> None:
+        """Note that the API said no."""
+        self._move(entry, REFUSED, _short(str(error)))
+
+    def withdraw(self, entry: Entry, why: str) -> None:
+        """Note that a command surely was not accepted, and is not being sent any more."""
+        self._move(entry, WITHDRAWN, _short(why))
+
+    def renew(self, entry: Entry, content: str) -> bool:
+        """Note that a command was not accepted and is sent anew; return whether that changes anything.
+
+        :param content: as this try has rendered it
+        """
+        changed = (entry.content, entry.clears) != (content, self.clears)
+        if entry.clears != self.clears:
+            entry.attempt = 1
+        entry.content, entry.clears = content, self.clears
+        self.table.update(entry)
+        return changed
+
+    def _take(self, entry: Entry, command: IpCommand) -> None:
+        entry.sid, entry.sim_sid = command.sid, command.sim_sid
+        entry.sent_at = int(command.date_created.timestamp()) if command.date_created else None
+        if command.status.settled and command.date_updated:
+            entry.settled_at = int(command.date_updated.timestamp())
+        self._move(entry, command.status.value, None)
+
+    def _move(self, entry: Entry, status: str, error: str | None) -> None:
+        self.statuses[entry.status] -= 1
+        self.statuses[status] += 1
+        entry.status, entry.error = status, error
+        self.table.update(entry)
+        self._changed.add(entry.chunk)
+
+    def _next_entry(self, sim: str, content: str, chunk: int, last: Entry | None) -> Entry:
         if last is None:
-            return Entry(content, clears=self.clears)
+            return Entry(sim, chunk, content, clears=self.clears)
         attempt = last.attempt + int(last.status != WITHDRAWN)  # what was withdrawn was none
         return Entry(
+            sim,
+            chunk,
             content,
             attempt=attempt if last.clears == self.clears else 1,
             clears=self.clears,
             earlier=(*last.earlier, last.sid) if last.sid else last.earlier,
         )
+
+    async def _write(self, chunk: int, since: int, entries: Iterable[Entry]) -> None:
+        value = {"since": since, "entries": {entry.sim: _fields(entry) for entry in entries}}
+        await self.check_held()
+        await anyio.to_thread.run_sync(self._store.set, self._key(chunk), value)
 
     async def _save_meta(self) -> None:
         async with self._writing:
@@ -267,11 +255,19 @@ class Ledger:
 
     async def _load(self) -> None:
         # No list of keys is to be had: chunks are numbered without a gap, and the first that is missing is the end.
-        while value := await anyio.to_thread.run_sync(self._store.get, self._key(len(self.chunks))):
-            entries = msgspec.convert(value["entries"], dict[str, Entry])
-            self.chunks.append(Chunk(len(self.chunks), value["since"], entries))
-            self.entries.update(entries)
-            self._open.update({str(e.sid): (self.chunks[-1], e) for e in entries.values() if e.open})
+        while value := await anyio.to_thread.run_sync(self._store.get, self._key(len(self._since))):
+            number = len(self._since)
+            entries = [_entry(sim, number, fields) for sim, fields in value["entries"].items()]
+            for last in filter(None, (self.entry(entry.sim) for entry in entries)):
+                self._count(last, -1)
+            for entry in entries:
+                self._count(entry, 1)
+            self.table.put(entries)
+            self._since.append(value["since"])
+
+    def _count(self, entry: Entry, sign: int) -> None:
+        self.statuses[entry.status] += sign
+        self.commands += sign * (len(entry.earlier) + int(entry.sid is not None))
 
     def _key(self, number: int) -> str:
         return f"{_META}_{self._meta['generation']}_{number}"
@@ -285,6 +281,15 @@ def fingerprint(content: IpCommandRequest | IpCommand) -> str:
     text = f"{content.payload_type}\0{content.device_port}\0{content.payload}"
     digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _fields(entry: Entry) -> list[Any]:
+    """Return what is written of an entry, beside its SIM and in its chunk."""
+    return [*msgspec.structs.astuple(entry)[2:-1], list(entry.earlier)]
+
+
+def _entry(sim: str, chunk: int, fields: Sequence[Any]) -> Entry:
+    return msgspec.convert(dict(zip(Entry.__struct_fields__, (sim, chunk, *fields), strict=True)), Entry)
 
 
 def _short(text: str) -> str:

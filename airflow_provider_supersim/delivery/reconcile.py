@@ -14,7 +14,8 @@ import msgspec
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import NotFoundError
 from airflow_provider_supersim.api.models import Direction, IpCommand
-from airflow_provider_supersim.delivery.ledger import Entry, fingerprint
+from airflow_provider_supersim.delivery.ledger import fingerprint
+from airflow_provider_supersim.delivery.table import Entry
 
 FEW = 3  # up to so many SIMs are asked for one by one
 CLOCK_SKEW = 2  # seconds by which the clocks of the API's own servers may differ
@@ -49,7 +50,7 @@ async def find(
 
 async def _first_match(one: Lost, commands: AsyncIterator[IpCommand]) -> IpCommand | None:
     try:
-        async for command in _recent(commands, one.since):
+        async for command in recent(commands, one.since):
             if _is(one, command):
                 return command
     except NotFoundError:
@@ -64,7 +65,7 @@ async def _walk(
     wanted = {(one.sim_sid or sim_sids.get(one.sim, one.sim), one.entry.content): one for one in lost}
     found: list[tuple[Lost, IpCommand]] = []
     commands = client.iter_ip_commands(direction=Direction.TO_SIM)
-    async for command in _recent(commands, min(one.since for one in lost)):
+    async for command in recent(commands, min(one.since for one in lost)):
         key = (command.sim_sid or "", fingerprint(command))
         if (one := wanted.get(key)) and _is(one, command):
             found.append((one, command))
@@ -86,7 +87,7 @@ def _is_older(command: IpCommand, since: int) -> bool:
     return command.date_created is not None and command.date_created.timestamp() < since - CLOCK_SKEW
 
 
-async def _recent(commands: AsyncIterator[IpCommand], since: int) -> AsyncIterator[IpCommand]:
+async def recent(commands: AsyncIterator[IpCommand], since: int) -> AsyncIterator[IpCommand]:
     """Yield the list until it is plain that only older commands follow.
 
     Newest first is what the API does and does not promise. So it is believed only while it is seen to hold: one command

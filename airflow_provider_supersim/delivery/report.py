@@ -59,17 +59,17 @@ class Counts(msgspec.Struct):
     unsettled: int = 0
     not_sent: int = 0
 
-    def add(self, status: str) -> None:
-        """Count one device, by its row's status."""
-        self.devices += 1
+    def add(self, status: str, devices: int = 1) -> None:
+        """Count devices, by their rows' status."""
+        self.devices += devices
         if status == NOT_SENT:
-            self.not_sent += 1
+            self.not_sent += devices
         elif status in (REFUSED, Status.FAILED):
-            self.failed += 1
+            self.failed += devices
         elif Status(status).succeeded:
-            self.sent += 1
+            self.sent += devices
         else:
-            self.unsettled += 1
+            self.unsettled += devices
 
     def merge(self, other: Counts) -> None:
         """Count the devices of ``other`` too."""

@@ -7,21 +7,41 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
 from airflow_provider_supersim.api.models import Status
 from airflow_provider_supersim.delivery.dispatch import Dispatcher, NotNow
-from airflow_provider_supersim.delivery.ledger import ABOUT_TO_SEND, REFUSED, WITHDRAWN, Entry, Ledger
+from airflow_provider_supersim.delivery.ledger import Ledger
 from airflow_provider_supersim.delivery.report import NOT_SENT, UNKNOWN, Counts, Progress, Row, summarise
-from airflow_provider_supersim.delivery.targets import Device
+from airflow_provider_supersim.delivery.span import Span
+from airflow_provider_supersim.delivery.table import (
+    ABOUT_TO_SEND,
+    ANY,
+    FAILED,
+    LOST,
+    MISSED,
+    UNSENT,
+    WITHDRAWN,
+    Device,
+    Entry,
+)
 from airflow_provider_supersim.delivery.waves import Gate, wave_ends
 from airflow_provider_supersim.delivery.window import Window
 
 log = logging.getLogger(__name__)
+
+#: Most commands that are waited for by name: their sids travel through Airflow's database. A wave ends when all are
+#: settled, so a part may be waited for first: the newest, for these settle last. Then all are looked at.
+WAITED_FOR = 5_000
+#: Most commands whose statuses are asked for by name, forty megabytes of the watcher's memory. Where there are more,
+#: the API's list is read first, of which nothing has to be kept.
+LOOKED_AT = 100_000
 
 #: Reads the statuses of some commands once, and tells the ledger of them.
 Look = Callable[[list[str]], Awaitable[None]]
@@ -45,7 +65,10 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """Go on when these commands are settled, or at a time in seconds since 1970, whichever comes first."""
+    """Go on when these commands are settled, or at a time in seconds since 1970, whichever comes first.
+
+    :ivar sids: of the :data:`WAITED_FOR` newest of the commands that are not settled
+    """
 
     sids: list[str]
     until: float
@@ -67,15 +90,14 @@ class End(msgspec.Struct, frozen=True):
 class Rollout:
     """Takes a rollout as far as it goes without waiting. Make one for each process that takes it up.
 
+    :param ledger: whose table holds the devices, in an order that is the same in every try
     :param dispatcher: makes the dispatcher, which is to ask the rollout whether a command may leave
-    :param devices: in an order that is the same in every try
     :param fresh: whether a new try begins; else one goes on that was waiting
     """
 
     def __init__(
         self,
         ledger: Ledger,
-        devices: Sequence[Device],
         rules: Rules,
         *,
         dispatcher: Callable[[Callable[[Device], None]], Dispatcher],
@@ -83,13 +105,15 @@ class Rollout:
         fresh: bool,
     ) -> None:
         self._ledger = ledger
-        self._devices = devices
+        self._table = ledger.table
         self._rules = rules
         self._dispatcher = dispatcher(self._may_leave)
         self._look = look
-        self._ends = wave_ends(rules.waves, len(devices))
+        self._all = self._span(0, len(self._table))
+        self._waves = [self._span(*ends) for ends in pairwise([0, *wave_ends(rules.waves, len(self._table))])]
         self._hours: dict[str | None, tuple[float, float]] = {}
         self._wave = 0
+        self._others: Counter[str | None] | None = None
         notes = ledger.notes
         now = time.time()
         notes.setdefault("started", now)
@@ -100,16 +124,22 @@ class Rollout:
     async def advance(self) -> Wait | End:
         """Send, look and judge until there is something to wait for, or the end."""
         await self._ledger.save_notes()
-        for number, wave in enumerate(self._waves()):
+        if self._others is None:  # SIMs in the ledger that are no targets any more
+            self._others = self._ledger.statuses - await self._all.statuses()
+        so_far = Counts()
+        for number, wave in enumerate(self._waves):
             self._wave = number
             passed = self._ledger.notes.get("waves_passed", 0)
-            if number < passed and not any(map(self._is_pending, wave)):  # a fleet may grow meanwhile, in any place
-                continue
-            if wait := await self._run_wave(number, wave):
+            anew = number >= passed or await self._is_pending(wave)  # a fleet may grow meanwhile, in any place
+            if anew and (wait := await self._run_wave(number, wave)):
                 return wait
-            if halted := self._gate(number, wave):
+            counts = _counts(await wave.statuses())
+            so_far.merge(counts)
+            if not anew:
+                continue
+            if halted := self._gate(number, counts, so_far):
                 return await self._end(halted=halted)
-            if closed := self._left_out(wave):
+            if closed := await self._left_out(wave):
                 return await self._end(closed=closed)
             self._ledger.notes["waves_passed"] = max(passed, number + 1)
             await self._ledger.save_notes()
@@ -120,70 +150,96 @@ class Rollout:
 
         :param rate: commands a second
         """
-        counts = self._count(self._devices)
-        return Progress(wave=self._wave + 1, waves=len(self._ends), counts=counts, rate=rate)
+        counts = _counts(self._ledger.statuses - (self._others or Counter()))
+        counts.add(NOT_SENT, len(self._table) - counts.devices)
+        return Progress(wave=self._wave + 1, waves=len(self._waves), counts=counts, rate=rate)
 
     def rows(self) -> Iterator[Row]:
         """Yield what became of each device."""
-        for device in self._devices:
-            yield _row(device, self._ledger.entries.get(device.sim))
+        return map(self._row, self._table.stream(ANY))
+
+    def missed(self) -> Iterator[Row]:
+        """Yield what became of each device that was not reached."""
+        return map(self._row, self._table.stream(MISSED))
 
     def commands(self) -> int:
         """Return how many commands the API has accepted, second attempts included."""
-        entries = map(self._ledger.entries.get, (device.sim for device in self._devices))
-        return sum((entry.sid is not None) + len(entry.earlier) for entry in entries if entry)
+        return self._ledger.commands
 
-    def _waves(self) -> Iterator[Sequence[Device]]:
-        start = 0
-        for end in self._ends:
-            yield self._devices[start:end]
-            start = end
+    def _row(self, device: Device) -> Row:
+        return _row(device, self._ledger.entry(device.sim))
 
-    async def _run_wave(self, number: int, wave: Sequence[Device]) -> Wait | None:
+    def _span(self, start: int, end: int) -> Span:
+        return Span(self._table, start, end, clears=self._ledger.clears, attempts=self._rules.attempts)
+
+    async def _run_wave(self, number: int, wave: Span) -> Wait | None:
         """Send the wave, and again what failed; return what is to be waited for, if anything."""
         while True:
-            pending = [device for device in wave if self._is_pending(device)]
-            if ready := [device for device in pending if self._is_lost(device) or self._is_open(device)]:
-                await self._send(number, ready)
+            lost, unsent = await self._lost(wave), await wave.timezones(UNSENT)
+            if lost:
+                log.info("%s command(s) were being sent when the last try ended: looking them up in the API", lost)
+            if ready := lost + self._open_ones(unsent):
+                await self._send(number, ready, self._ready(wave))
                 continue
             now = time.time()
-            if early := [opens for device in pending if now < (opens := self._opening(device)[0])]:
-                log.info("The window opens in %.0f s for %s device(s)", min(early) - now, len(early))
-                return Wait([], min(early))
+            if early := [zone for zone in unsent if now < self._opening(zone)[0]]:
+                opens = min(self._opening(zone)[0] for zone in early)
+                count = sum(unsent[zone] for zone in early)
+                log.info("The window opens in %.0f s for %s device(s)", opens - now, count)
+                return Wait([], opens)
             if wait := await self._unsettled(number, wave):
                 return wait
-            again = [device for device in wave if self._may_try_again(device) and self._is_open(device)]
+            again = self._open_ones(await wave.timezones(FAILED))
             if not again:
                 return None
             due = self._sent_until(number) + self._rules.attempt_delay
             if time.time() < due:
-                log.info("%s device(s) failed and get another attempt in %.0f s", len(again), due - time.time())
+                log.info("%s device(s) failed and get another attempt in %.0f s", again, due - time.time())
                 return Wait([], due)
-            await self._send(number, again)
+            await self._send(number, again, self._may_leave_now(wave.devices(FAILED)))
 
-    async def _send(self, number: int, devices: Sequence[Device]) -> None:
-        log.info("Wave %s of %s: sending to %s device(s)", number + 1, len(self._ends), len(devices))
-        await self._dispatcher.send(devices)
+    async def _send(self, number: int, count: int, devices: AsyncIterator[Device]) -> None:
+        log.info("Wave %s of %s: sending to %s device(s)", number + 1, len(self._waves), count)
+        await self._dispatcher.send_stream(devices)
         self._ledger.notes["sent_until"][str(number)] = time.time()
         await self._ledger.save_notes()
 
-    async def _unsettled(self, number: int, wave: Sequence[Device]) -> Wait | None:
-        deadline = self._sent_until(number) + self._rules.wave_timeout
-        if sids := self._open_sids(wave):
-            await self._look(sids)
-            await self._ledger.save_changed()
-            if (sids := self._open_sids(wave)) and time.time() < deadline:
-                return Wait(sids, deadline)
-        return None
+    async def _ready(self, wave: Span) -> AsyncIterator[Device]:
+        """Yield what an earlier try died over, which is looked up at any hour, then what may leave now."""
+        if await self._lost(wave):
+            async for device in wave.devices(LOST):
+                yield device
+        async for device in self._may_leave_now(wave.devices(UNSENT)):
+            yield device
 
-    def _gate(self, number: int, wave: Sequence[Device]) -> str | None:
+    async def _may_leave_now(self, devices: AsyncIterator[Device]) -> AsyncIterator[Device]:
+        async for device in devices:
+            if self._is_open(device.timezone):
+                yield device
+
+    async def _unsettled(self, number: int, wave: Span) -> Wait | None:
+        deadline = self._sent_until(number) + self._rules.wave_timeout
+        await self._look_at_open(wave)
+        sids = await _first(WAITED_FOR, wave.open_sids())
+        return Wait(sids, deadline) if sids and time.time() < deadline else None
+
+    async def _look_at_open(self, span: Span) -> None:
+        """Read the status of every command that is not settled."""
+        sids = await _first(LOOKED_AT + 1, span.open_sids())
+        if len(sids) > LOOKED_AT:
+            await self._dispatcher.read_list()
+            # The list may lag and lack the newest, so these are asked for by name; the others it has just shown.
+            sids = await _first(LOOKED_AT, span.open_sids())
+        if sids:
+            await self._look(sids)
+        await self._ledger.save_changed()
+
+    def _gate(self, number: int, wave: Counts, so_far: Counts) -> str | None:
         """Return why the gate behind a wave shuts, ``None`` where it opens.
 
         A command without a final status counts as failed: half a fleet that hangs is no reason to go on.
         """
-        so_far = self._devices[: self._ends[number]]
-        for what, devices in ((f"wave {number + 1}", wave), ("all waves so far", so_far)):
-            counts = self._count(devices)
+        for what, counts in ((f"wave {number + 1}", wave), ("all waves so far", so_far)):
             failed, reached = counts.failed + counts.unsettled, counts.devices - counts.not_sent
             if self._rules.gate.shut(failed, reached):
                 return (
@@ -193,82 +249,79 @@ class Rollout:
                 )
         return None
 
-    def _left_out(self, wave: Sequence[Device]) -> str | None:
-        out = [device for device in wave if self._is_pending(device)]
+    async def _left_out(self, wave: Span) -> str | None:
+        out = await wave.timezones(UNSENT)
         if not out:
             return None
-        closed = datetime.fromtimestamp(max(self._opening(device)[1] for device in out), UTC)
+        closed = datetime.fromtimestamp(max(self._opening(zone)[1] for zone in out), UTC)
         return (
-            f"the window closed at {closed:%Y-%m-%d %H:%M:%S} UTC before {len(out)} devices of the wave had their turn"
+            f"the window closed at {closed:%Y-%m-%d %H:%M:%S} UTC before {out.total()} devices of the wave had their "
+            "turn"
         )
 
     async def _end(self, *, halted: str | None = None, closed: str | None = None) -> End:
-        if sids := self._open_sids(self._devices):  # what was overdue may have settled since
-            await self._look(sids)
-        await self._ledger.save_changed()
+        await self._look_at_open(self._all)  # what was overdue may have settled since
         summary = summarise(
-            [self._count(wave) for wave in self._waves()],
+            [_counts(await wave.statuses()) for wave in self._waves],
             duration=time.time() - self._ledger.notes["started"],
             commands=self.commands(),
             halted=halted is not None,
         )
         return End(summary, halted, closed)
 
-    def _count(self, devices: Sequence[Device]) -> Counts:
-        counts = Counts()
-        for device in devices:
-            entry = self._ledger.entries.get(device.sim)
-            counts.add(_report_status(entry))
-        return counts
+    async def _lost(self, wave: Span) -> int:
+        """Return over how many commands an earlier try died."""
+        return (await wave.timezones(LOST)).total() if self._ledger.statuses[ABOUT_TO_SEND] else 0
 
-    def _is_pending(self, device: Device) -> bool:
-        """Whether the device has still to get its first command since the task was last cleared."""
-        entry = self._ledger.entries.get(device.sim)
-        if entry is None or entry.status in (ABOUT_TO_SEND, WITHDRAWN):
-            return True
-        return entry.status in (REFUSED, Status.FAILED) and entry.clears < self._ledger.clears
-
-    def _is_lost(self, device: Device) -> bool:
-        """Whether an earlier try died over this command: it is looked up at any hour."""
-        entry = self._ledger.entries.get(device.sim)
-        return entry is not None and entry.status == ABOUT_TO_SEND
-
-    def _may_try_again(self, device: Device) -> bool:
-        entry = self._ledger.entries.get(device.sim)
-        return entry is not None and entry.status == Status.FAILED and entry.attempt < self._rules.attempts
-
-    def _open_sids(self, devices: Sequence[Device]) -> list[str]:
-        entries = (self._ledger.entries.get(device.sim) for device in devices)
-        return [str(entry.sid) for entry in entries if entry and entry.open]
+    async def _is_pending(self, wave: Span) -> bool:
+        return bool(await self._lost(wave) or await wave.timezones(UNSENT))
 
     def _sent_until(self, number: int) -> float:
         """When the wave's last command left; this try's start, where the one that sent it could not say."""
         notes = self._ledger.notes
         return float(notes["sent_until"].get(str(number), notes["try_started"]))
 
-    def _opening(self, device: Device) -> tuple[float, float]:
-        """Return when the window that this try may use opens and closes for a device."""
+    def _opening(self, timezone: str | None) -> tuple[float, float]:
+        """Return when the window that this try may use opens and closes for devices there."""
         if self._rules.window is None:
             return 0.0, float("inf")
-        if device.timezone not in self._hours:
+        if timezone not in self._hours:
             started = datetime.fromtimestamp(self._ledger.notes["try_started"], UTC)
-            opens, closes = self._rules.window.opening(started, device.timezone)
-            self._hours[device.timezone] = opens.timestamp(), closes.timestamp()
-        return self._hours[device.timezone]
+            opens, closes = self._rules.window.opening(started, timezone)
+            self._hours[timezone] = opens.timestamp(), closes.timestamp()
+        return self._hours[timezone]
 
-    def _is_open(self, device: Device) -> bool:
-        opens, closes = self._opening(device)
+    def _is_open(self, timezone: str | None) -> bool:
+        opens, closes = self._opening(timezone)
         return opens <= time.time() < closes
 
+    def _open_ones(self, devices: Mapping[str | None, int]) -> int:
+        return sum(count for timezone, count in devices.items() if self._is_open(timezone))
+
     def _may_leave(self, device: Device) -> None:
-        if not self._is_open(device):
+        if not self._is_open(device.timezone):
             raise NotNow("outside the window")
 
 
-def _report_status(entry: Entry | None) -> str:
-    if entry is None or entry.status == WITHDRAWN:
+async def _first(count: int, items: AsyncIterator[str]) -> list[str]:
+    """Take so many, or as many as there are."""
+    taken: list[str] = []
+    while len(taken) < count and (item := await anext(items, None)) is not None:
+        taken.append(item)
+    return taken
+
+
+def _report_status(status: str | None) -> str:
+    if status is None or status == WITHDRAWN:
         return NOT_SENT
-    return UNKNOWN if entry.status == ABOUT_TO_SEND else entry.status
+    return UNKNOWN if status == ABOUT_TO_SEND else status
+
+
+def _counts(statuses: Mapping[str | None, int]) -> Counts:
+    counts = Counts()
+    for status, devices in statuses.items():
+        counts.add(_report_status(status), devices)
+    return counts
 
 
 def _row(device: Device, entry: Entry | None) -> Row:
@@ -279,7 +332,7 @@ def _row(device: Device, entry: Entry | None) -> Row:
         sim_sid=entry.sim_sid or device.sim_sid,
         sid=entry.sid,
         attempt=len(entry.earlier) + int(entry.status != WITHDRAWN),
-        status=_report_status(entry),
+        status=_report_status(entry.status),
         sent_at=_iso(entry.sent_at),
         settled_at=_iso(entry.settled_at),
         error=entry.error or (NOT_REACHED if entry.status == Status.FAILED else None),

@@ -7,7 +7,7 @@ from airflow_provider_supersim.api.errors import SuperSimError
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
 from airflow_provider_supersim.delivery.dispatch import LAG, Dispatcher
 from airflow_provider_supersim.delivery.ledger import Ledger
-from airflow_provider_supersim.delivery.targets import Device
+from airflow_provider_supersim.delivery.table import Device
 
 
 async def send_once(
@@ -19,7 +19,7 @@ async def send_once(
     :return: the command, and whether it was sent just now
     :raises SuperSimError: the API refused it, or could not be reached
     """
-    entry = ledger.entries.get(request.sim)
+    entry = ledger.entry(request.sim)
     if entry and entry.sid:
         command = await client.get_ip_command(entry.sid)
         ledger.settle(command)

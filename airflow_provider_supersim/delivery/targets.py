@@ -7,34 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
-import msgspec
-
 from airflow_provider_supersim.api.models import IpCommandRequest, Sim
 from airflow_provider_supersim.delivery.rows import FileRow
+from airflow_provider_supersim.delivery.table import Device, Table
 from airflow_provider_supersim.delivery.template import PayloadTemplate
 from airflow_provider_supersim.delivery.window import zone
 
 SHOWN = 50  # problems named in an error's text
 KEPT = 1_000  # problems kept in memory; the rest is counted
-SHARED = 10_000  # different payloads that are kept once for all devices with an equal one
+SHARED = 10_000  # different payloads that are looked for among those before, and written once for all devices
 
 _SIM_SID = re.compile(r"HS[0-9a-fA-F]{32}", re.ASCII)
-
-
-class Device(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One target: a SIM, and the command that it is to get.
-
-    :ivar sim: its sid or unique name, as it was given
-    :ivar sim_sid: its sid, where that is known
-    :ivar name: its unique name, where a fleet's sid stands for it
-    :ivar timezone: where it is, if its row says so
-    """
-
-    sim: str
-    request: IpCommandRequest
-    sim_sid: str | None = None
-    name: str | None = None
-    timezone: str | None = None
 
 
 class TargetsError(ValueError):
@@ -104,6 +87,7 @@ def takes(shard: Sequence[int], sim: str) -> bool:
 
 def plan(
     rows: Iterable[Mapping[str, Any]],
+    table: Table,
     *,
     template: PayloadTemplate,
     device_port: int | str,
@@ -111,12 +95,13 @@ def plan(
     variables: Mapping[str, Any] = {},
     shard: Sequence[int] | None = None,
     timezone_needed: bool = False,
-) -> list[Device]:
+) -> None:
     """Make and check every command, in the order of the rows.
 
     A row's own ``payload`` (no template), ``payload_type`` and ``device_port`` come before those given here.
 
     :param rows: of all shards: a SIM that two shards would send to is found, too
+    :param table: takes the devices
     :param template: the payload of the rows that have none
     :param variables: what the template may name beside ``device``
     :param shard: make commands for these SIMs alone
@@ -125,8 +110,7 @@ def plan(
     """
     if shard is not None:
         check_shard(shard)
-    planner = _Planner(template, device_port, payload_type, variables, timezone_needed=timezone_needed)
-    devices: list[Device] = []
+    planner = _Planner(table, template, device_port, payload_type, variables, timezone_needed=timezone_needed)
     problems: list[str] = []
     more = 0
     for count, row in enumerate(rows, 1):
@@ -134,7 +118,7 @@ def plan(
         try:
             sim = planner.identify(number, row)
             if shard is None or takes(shard, sim):
-                devices.append(planner.device(sim, row))
+                planner.add(sim, row)
         except ValueError as error:
             if len(problems) < KEPT:
                 problems.append(f"{_where(number, row)}: {error}")
@@ -142,7 +126,6 @@ def plan(
                 more += 1
     if problems:
         raise TargetsError(problems, more)
-    return devices
 
 
 class _Planner:
@@ -150,6 +133,7 @@ class _Planner:
 
     def __init__(
         self,
+        table: Table,
         template: PayloadTemplate,
         device_port: int | str,
         payload_type: str | None,
@@ -157,14 +141,13 @@ class _Planner:
         *,
         timezone_needed: bool,
     ) -> None:
+        self._table = table
         self._template = template
         self._device_port = device_port
         self._payload_type = payload_type
         self._variables = variables
         self._timezone_needed = timezone_needed
-        self._sims: dict[str, int] = {}  # what a row calls its SIM: the number of that row
-        self._aliases: dict[str, int] = {}  # what else that SIM is called
-        self._shared: dict[str, str] = {}
+        self._shared: dict[str, int] = {}  # payloads, with their numbers in the table
 
     def identify(self, number: int, row: object) -> str:
         """Return what the row calls its SIM, after a look at all rows before it."""
@@ -177,16 +160,13 @@ class _Planner:
             raise ValueError(f"sim must be the sid (HS…) or the unique name of a SIM, got {row.get('sim')!r}")
         sim.encode()  # a name that no request can carry is an error now, not later
         sid, name = _text(row, "sim_sid") or sim, _text(row, "unique_name") or sim
-        sims, aliases = self._sims, self._aliases
-        if earlier := sims.get(sim) or aliases.get(sim) or sims.get(sid) or aliases.get(sid) or sims.get(name):
+        if earlier := self._table.row_of(sim, sid, name):
             raise ValueError(f"the same SIM as {_place(earlier, row)}")
-        sims[sim] = number
-        for alias in {sid, name} - {sim}:
-            aliases[alias] = number
+        self._table.call(sim, {sid, name} - {sim}, number)
         return sim
 
-    def device(self, sim: str, row: Mapping[str, Any]) -> Device:
-        """Return the row's device with its command, checked."""
+    def add(self, sim: str, row: Mapping[str, Any]) -> None:
+        """Put the row's device into the table, with its command, checked."""
         content = row.get("payload")
         port, kind = row.get("device_port"), row.get("payload_type")
         request = IpCommandRequest.build(
@@ -195,31 +175,32 @@ class _Planner:
             self._device_port if port is None else port,
             payload_type=self._payload_type if kind is None else kind,
         )
-        if (payload := self._share(request.payload)) is not request.payload:
-            request = msgspec.structs.replace(request, payload=payload)
-        sid = _text(row, "sim_sid") or (sim if _SIM_SID.fullmatch(sim) else None)
-        return Device(
+        device = Device(
             sim=sim,
             request=request,
-            sim_sid=sim if sid == sim else sid,
+            sim_sid=_text(row, "sim_sid") or (sim if _SIM_SID.fullmatch(sim) else None),
             name=_text(row, "unique_name") or None,
             timezone=self._timezone(row),
         )
+        self._table.add(device, self._payload(request.payload))
 
     def _timezone(self, row: Mapping[str, Any]) -> str | None:
         name = row.get("timezone")
         if name is not None:
             zone(name)
-            return self._share(name)
+            return str(name)
         if self._timezone_needed:
             raise ValueError("timezone is missing, and the window has none")
         return None
 
-    def _share(self, text: str) -> str:
-        """Return an equal string that other devices have already, as far as it pays to keep them."""
-        if len(self._shared) < SHARED:
-            return self._shared.setdefault(text, text)
-        return self._shared.get(text, text)
+    def _payload(self, text: str) -> int:
+        """Return the number of an equal payload, as far as it pays to look for one."""
+        number = self._shared.get(text)
+        if number is None:
+            number = self._table.add_payload(text)
+            if len(self._shared) < SHARED:
+                self._shared[text] = number
+        return number
 
 
 def _text(row: Mapping[str, Any], column: str) -> str:

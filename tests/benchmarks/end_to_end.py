@@ -8,15 +8,12 @@ scheduler's work grows with the number of mapped tasks.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from airflow_provider_supersim.simulator.handle import Simulator, run_simulator
+from airflow_provider_supersim.simulator.handle import run_simulator
+from tests.benchmarks.airflow_home import make_home, run_python
 from tests.benchmarks.table import Line
 
 DEVICES, MAPPED, TIMES = 1_000, 25, 25
@@ -56,7 +53,7 @@ nothing(); rollout(); mapped()
 
 def measure() -> list[Line]:
     with tempfile.TemporaryDirectory() as home, run_simulator(sims=DEVICES, settle=1.0) as simulator:
-        environment = _airflow(Path(home), simulator)
+        environment = make_home(Path(home), simulator, "twilio", DAG.format(mapped=MAPPED))
         start = min(_seconds("nothing", environment) for _ in range(2))  # Airflow's own start, which both have
         ours = _seconds("rollout", environment) - start
         truth = simulator.summary(fleet="field-devices")
@@ -76,30 +73,7 @@ def measure() -> list[Line]:
     ]
 
 
-def _airflow(home: Path, simulator: Simulator) -> dict[str, str]:
-    connection = simulator.connection("twilio")
-    (home / "dags").mkdir()
-    (home / "dags" / "fleet.py").write_text(DAG.format(mapped=MAPPED))
-    environment = {
-        **os.environ,
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-        "AIRFLOW_CONN_SUPERSIM_DEFAULT": simulator.connection_json("twilio"),
-        "AIRFLOW_CONN_API": json.dumps({**connection, "conn_type": "http", "extra": {}}),
-    }
-    _run(["db", "migrate"], environment)
-    return environment
-
-
 def _seconds(dag_id: str, environment: dict[str, str]) -> float:
     began = time.monotonic()
-    _run(["dags", "test", dag_id], environment)
+    run_python(["-m", "airflow", "dags", "test", dag_id], environment)
     return time.monotonic() - began
-
-
-def _run(arguments: list[str], environment: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "airflow", *arguments]
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if finished.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} ended with {finished.returncode}:\n{finished.stderr[-3000:]}")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from airflow_provider_supersim.api.auth import BasicAuth
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.models import IpCommandRequest
+from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.api.protocol import VENDORS
 from airflow_provider_supersim.delivery.dispatch import Dispatcher
 from airflow_provider_supersim.delivery.ledger import Ledger, NoStore
@@ -38,9 +39,7 @@ def payload(number: int) -> str:
 
 def names(simulator: Simulator) -> list[str]:
     return [
-        str(sim["unique_name"])
-        for sim in simulator.sims(fleet="field-devices")
-        if sim["status"] in ("active", "ready")
+        str(sim["unique_name"]) for sim in simulator.sims(fleet="field-devices") if sim["status"] in ("active", "ready")
     ]
 
 
@@ -50,16 +49,19 @@ def devices(sims: Sequence[str]) -> list[Device]:
     ]
 
 
-def client_of(simulator: Simulator) -> AsyncSuperSimClient:
-    return AsyncSuperSimClient(VENDORS["twilio"], BasicAuth(LOGIN, PASSWORD), base_url=simulator.url)
+def client_of(simulator: Simulator, pace: Pace | None = None) -> AsyncSuperSimClient:
+    return AsyncSuperSimClient(VENDORS["twilio"], BasicAuth(LOGIN, PASSWORD), base_url=simulator.url, pace=pace)
 
 
-async def send_all(simulator: Simulator, targets: Sequence[Device], concurrency: int) -> Ledger:
+async def send_all(simulator: Simulator, targets: Sequence[Device], concurrency: int) -> None:
+    async with client_of(simulator, Pace(concurrency)) as client:
+        await send_through(client, targets, concurrency)
+
+
+async def send_through(client: AsyncSuperSimClient, targets: Sequence[Device], concurrency: int) -> None:
     """Send as a rollout does: checked, written ahead, paced, recorded."""
-    async with client_of(simulator) as client:
-        ledger = await Ledger.open(NoStore(), clears=0, restart=False)
-        await Dispatcher(client, ledger, concurrency=concurrency).send(targets)
-        return ledger
+    ledger = await Ledger.open(NoStore(), clears=0, restart=False)
+    await Dispatcher(client, ledger, concurrency=concurrency).send(targets)
 
 
 def cost_of(work: Callable[[], Awaitable[object]], commands: int, *, as_shipped: bool = False) -> Cost:

@@ -1,63 +1,53 @@
-"""A rollout to the Fleet field-devices in this process; prints what it took, as JSON. Called by scale."""
+"""A rollout in this process, as a task runs it; prints what it took, as JSON. Called by scale.
+
+python -m tests.benchmarks.rollout_process CONNECTION FOLDER
+
+The folder holds ``targets.jsonl``; the ledger and the report go beside it.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import json
+import os
 import resource
 import sys
+import tempfile
 import time
-from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from airflow_provider_supersim.delivery.dispatch import Dispatcher
-from airflow_provider_supersim.delivery.ledger import Ledger, NoStore
-from airflow_provider_supersim.delivery.rollout import Rollout, Rules, Wait
-from airflow_provider_supersim.delivery.targets import plan, row_of_sim
-from airflow_provider_supersim.delivery.template import PayloadTemplate
-from airflow_provider_supersim.delivery.watch import watcher_of
-from airflow_provider_supersim.delivery.waves import Gate
-from airflow_provider_supersim.hooks.account import Account
+from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 
 
-async def roll_out(connection: dict[str, Any]) -> dict[str, Any]:
-    fields = {"conn_id": "bench", "host": None, "login": None, "password": None, "port": None, "schema": None}
-    account = Account.read(SimpleNamespace(**{**fields, **connection}), connection["extra"])
-    watcher = watcher_of(account, partial(account.client, keep_trying=0))
-    began, imported = time.monotonic(), _cpu()
-    async with account.client() as client:
-        rows = [
-            row_of_sim(sim)
-            async for sim in client.iter_sims(fleet="field-devices")
-            if sim.status in ("active", "ready")
-        ]
-        devices = plan(
-            rows, template=PayloadTemplate("apn=iot.example;name={{ device.unique_name }}"), device_port=5683
-        )
-        del rows
-        ledger = await Ledger.open(NoStore(), clears=0, restart=False)
-
-        async def look(sids: list[str]) -> None:
-            await watcher.wait(sids, interval=1, timeout=0, on_read=ledger.settle)
-
-        rollout = Rollout(
-            ledger,
-            devices,
-            Rules(waves=["100%"], gate=Gate(0.1, 20), attempts=1, attempt_delay=0, wave_timeout=900, window=None),
-            dispatcher=lambda may_leave: Dispatcher(client, ledger, concurrency=100, may_leave=may_leave),
-            look=look,
-            fresh=True,
-        )
-        while isinstance(step := await rollout.advance(), Wait):
-            await watcher.wait(step.sids, interval=5, timeout=step.until - time.time(), on_read=ledger.settle)
+def measure(folder: Path) -> dict[str, Any]:
+    roll_out(folder, targets=[])  # what is imported and opened once in a process is not to be counted
+    began, cpu, memory = time.monotonic(), _cpu(), _memory()
+    summary = roll_out(folder, targets_path=str(folder / "targets.jsonl"), report_path=str(folder / "report.jsonl"))
     return {
-        "devices": len(devices),
-        "sent": step.summary["sent"],
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "cpu": _cpu() - imported,
+        "devices": summary["devices"],
+        "sent": summary["sent"],
+        "memory_at_start": memory,
+        "memory": _memory(),
+        "cpu": _cpu() - cpu,
         "seconds": time.monotonic() - began,
     }
+
+
+def roll_out(folder: Path, **arguments: Any) -> dict[str, Any]:
+    ledger = tempfile.mkdtemp(dir=folder)
+    operator = SuperSimRolloutOperator(
+        task_id="roll_out",
+        payload="apn=iot.example;name={{ device.sim }}",
+        device_port=5683,
+        ledger_path=ledger,
+        poll_interval=5,
+        **arguments,
+    )
+    names = {"dag_id": "dag", "run_id": "run", "task_id": "roll_out", "map_index": -1}
+    ti = SimpleNamespace(**names, max_tries=0, xcom_push=lambda **_: None)
+    summary: dict[str, Any] = operator.execute({"ti": ti})
+    return summary
 
 
 def _cpu() -> float:
@@ -65,5 +55,11 @@ def _cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def _memory() -> float:
+    """The most that has been resident so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(roll_out(json.loads(sys.argv[1])))))
+    os.environ["AIRFLOW_CONN_SUPERSIM_DEFAULT"] = sys.argv[1]
+    print(json.dumps(measure(Path(sys.argv[2]))))

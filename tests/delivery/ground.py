@@ -15,7 +15,7 @@ from airflow_provider_supersim.api.protocol import VENDORS
 from airflow_provider_supersim.delivery.dispatch import Dispatcher
 from airflow_provider_supersim.delivery.ledger import Ledger
 from airflow_provider_supersim.delivery.rollout import End, Rollout, Rules, Wait
-from airflow_provider_supersim.delivery.targets import Device
+from airflow_provider_supersim.delivery.table import Device, Entry
 from airflow_provider_supersim.delivery.waves import Gate
 from airflow_provider_supersim.testing import Simulator
 
@@ -71,6 +71,9 @@ def rollout(
     lag: float = 0.2,
     concurrency: int = 100,
 ) -> Rollout:
+    for target in targets:
+        ledger.table.add(target, ledger.table.add_payload(target.request.payload))
+
     async def look(sids: list[str]) -> None:
         wanted = set(sids)
         async for command in client.iter_ip_commands():
@@ -83,13 +86,19 @@ def rollout(
     def dispatcher(may_leave: Callable[[Device], None]) -> Dispatcher:
         return Dispatcher(client, ledger, concurrency=concurrency, lag=lag, may_leave=may_leave)
 
-    return Rollout(ledger, targets, how, dispatcher=dispatcher, look=look, fresh=fresh)
+    return Rollout(ledger, how, dispatcher=dispatcher, look=look, fresh=fresh)
 
 
 async def to_the_end(one: Rollout, wait: Callable[[Wait], Awaitable[None]]) -> End:
     while isinstance(step := await one.advance(), Wait):
         await wait(step)
     return step
+
+
+def entries(ledger: Ledger) -> dict[str, Entry]:
+    """The latest entry of each device that is in the ledger."""
+    written = ledger.table._base.execute("SELECT sim FROM entry ORDER BY rowid")
+    return {sim: ledger.entry(sim) for (sim,) in written.fetchall()}
 
 
 Reach = Callable[[str], None]

@@ -12,7 +12,7 @@ from ground import TextStore, open_client, rollout
 from airflow_provider_supersim.delivery.ledger import Ledger
 from airflow_provider_supersim.delivery.report import Row
 from airflow_provider_supersim.delivery.rollout import End, Rules, Wait
-from airflow_provider_supersim.delivery.targets import Device
+from airflow_provider_supersim.delivery.table import Device
 from airflow_provider_supersim.testing import Simulator
 
 MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)

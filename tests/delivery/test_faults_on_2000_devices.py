@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import anyio
-from ground import EVERY_FAULT, TextStore, commands_by_device, devices, once_each, open_client
+from ground import EVERY_FAULT, TextStore, commands_by_device, devices, entries, once_each, open_client
 
 from airflow_provider_supersim.delivery.dispatch import Dispatcher
 from airflow_provider_supersim.delivery.ledger import Ledger
@@ -30,4 +30,4 @@ def test_each_of_2000_devices_gets_one_command(simulator: Simulator) -> None:
     assert all(fault["fired"] > 20 for fault in simulator.fired())
     assert commands_by_device(simulator) == once_each(targets)
     accepted = {command["sim_name"]: command["sid"] for command in simulator.commands()}
-    assert {sim: entry.sid for sim, entry in ledger.entries.items()} == accepted
+    assert {sim: entry.sid for sim, entry in entries(ledger).items()} == accepted

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import anyio
 from anyio.to_thread import run_sync
-from ground import EVERY_FAULT, TextStore, commands_by_device, devices, once_each, open_client
+from ground import EVERY_FAULT, TextStore, commands_by_device, devices, entries, once_each, open_client
 
 from airflow_provider_supersim.delivery.dispatch import Dispatcher
 from airflow_provider_supersim.delivery.ledger import Ledger
@@ -26,7 +26,7 @@ async def wrong_with(simulator: Simulator, seed: int) -> str:
     async with open_client(simulator.url, timeout=0.4) as client:
         await Dispatcher(client, ledger, concurrency=100, lag=LIST_LAG + 0.5).send(targets)
     got = await run_sync(commands_by_device, simulator)
-    unclear = [sim for sim, entry in ledger.entries.items() if entry.sid is None]
+    unclear = [sim for sim, entry in entries(ledger).items() if entry.sid is None]
     lost, twice = once_each(targets) - got, got - once_each(targets)
     return f"seed {seed}: lost {lost}, twice {twice}, unclear {unclear}" if lost or twice or unclear else ""
 

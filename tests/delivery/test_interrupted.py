@@ -13,14 +13,15 @@ from urllib.parse import urlsplit
 
 import anyio
 import pytest
-from ground import POST, TextStore, commands_by_device, devices, once_each, open_client, rollout, rules
+from ground import POST, TextStore, commands_by_device, devices, entries, once_each, open_client, rollout, rules
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import AuthenticationError, NotConnectedError, ServerError, SuperSimError
 from airflow_provider_supersim.api.pace import Pace
-from airflow_provider_supersim.delivery.ledger import ABOUT_TO_SEND, Ledger
+from airflow_provider_supersim.delivery.ledger import Ledger
 from airflow_provider_supersim.delivery.report import NOT_SENT, UNKNOWN
 from airflow_provider_supersim.delivery.rollout import End, Rollout
+from airflow_provider_supersim.delivery.table import ABOUT_TO_SEND
 from airflow_provider_supersim.hooks.session import Session
 from airflow_provider_supersim.testing import Simulator
 
@@ -48,8 +49,8 @@ def assert_each_got_one(simulator: Simulator, last: Rollout) -> None:
 
 async def reported(store: TextStore) -> dict[str, str]:
     """What the ledger on its own says, were it read now."""
-    entries = (await Ledger.open(store, clears=0, restart=False)).entries
-    return {sim: {ABOUT_TO_SEND: UNKNOWN}.get(entry.status, entry.status) for sim, entry in entries.items()}
+    found = entries(await Ledger.open(store, clears=0, restart=False))
+    return {sim: {ABOUT_TO_SEND: UNKNOWN}.get(entry.status, entry.status) for sim, entry in found.items()}
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 
 import anyio
 import pytest
-from ground import POST, ReachingClient, TextStore, commands_by_device, device, devices, once_each, open_client
+from ground import POST, ReachingClient, TextStore, commands_by_device, device, devices, entries, once_each, open_client
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.models import IpCommand
 from airflow_provider_supersim.delivery.dispatch import Dispatcher
 from airflow_provider_supersim.delivery.ledger import Ledger
 from airflow_provider_supersim.delivery.reconcile import FEW
-from airflow_provider_supersim.delivery.targets import Device
+from airflow_provider_supersim.delivery.table import Device
 from airflow_provider_supersim.testing import Simulator
 
 pytestmark = pytest.mark.anyio
@@ -75,7 +75,7 @@ async def test_newest_first_is_not_relied_on(simulator: Simulator, order: Order)
 
     assert len(simulator.commands()) == 430
     latest = sids(simulator)
-    assert {sim: entry.sid for sim, entry in ledger.entries.items()} == {one.sim: latest[one.sim] for one in targets}
+    assert {sim: entry.sid for sim, entry in entries(ledger).items()} == {one.sim: latest[one.sim] for one in targets}
 
 
 @pytest.mark.parametrize("count", [1, FEW, FEW + 1, 250])
@@ -88,7 +88,7 @@ async def test_what_was_accepted_is_found(simulator: Simulator, vendor: str, cou
     ledger = await send(open_client(simulator.url, vendor=vendor), targets)
 
     assert commands_by_device(simulator) == once_each(targets)
-    assert {sim: entry.sid for sim, entry in ledger.entries.items()} == sids(simulator)
+    assert {sim: entry.sid for sim, entry in entries(ledger).items()} == sids(simulator)
 
 
 @pytest.mark.parametrize("count", [FEW, 20])
@@ -105,7 +105,7 @@ async def test_sims_may_be_named_either_way(simulator: Simulator, by: str, count
     ledger = await send(open_client(simulator.url), targets)
 
     assert commands_by_device(simulator) == {sim["unique_name"]: 1 for sim in made}
-    assert {entry.sim_sid for entry in ledger.entries.values()} == {sim["sid"] for sim in made}
+    assert {entry.sim_sid for entry in entries(ledger).values()} == {sim["sid"] for sim in made}
 
 
 @pytest.mark.parametrize("count", [FEW, 20])
@@ -118,7 +118,7 @@ async def test_an_equal_command_of_another_day_is_not_claimed(simulator: Simulat
     ledger = await send(open_client(simulator.url), targets)
 
     assert set(commands_by_device(simulator).values()) == {2}
-    assert {sim: entry.sid for sim, entry in ledger.entries.items()} == sids(simulator)
+    assert {sim: entry.sid for sim, entry in entries(ledger).items()} == sids(simulator)
 
 
 @pytest.mark.parametrize("count", [FEW, 20])
@@ -130,8 +130,8 @@ async def test_an_earlier_attempt_is_not_claimed_by_a_later_one(simulator: Simul
     await send(open_client(simulator.url), targets, ledger=ledger)
 
     assert set(commands_by_device(simulator).values()) == {2}
-    assert {sim: entry.sid for sim, entry in ledger.entries.items()} == sids(simulator)
-    assert {entry.attempt for entry in ledger.entries.values()} == {2}
+    assert {sim: entry.sid for sim, entry in entries(ledger).items()} == sids(simulator)
+    assert {entry.attempt for entry in entries(ledger).values()} == {2}
 
 
 @pytest.mark.parametrize("count", [FEW, 20])
@@ -149,7 +149,7 @@ async def test_a_command_of_other_content_is_not_claimed(simulator: Simulator, c
 
     assert set(commands_by_device(simulator).values()) == {2}
     assert {command["payload"] for command in simulator.commands()} == {"apn=iot.example", "apn=other.example"}
-    assert {sim: entry.sid for sim, entry in ledger.entries.items()} == sids(simulator)
+    assert {sim: entry.sid for sim, entry in entries(ledger).items()} == sids(simulator)
 
 
 @pytest.mark.parametrize("count", [1, 10])
@@ -161,7 +161,7 @@ async def test_sims_that_there_are_not_are_refused_even_when_the_first_reply_is_
 
     ledger = await send(open_client(simulator.url), targets)
 
-    assert {entry.status for entry in ledger.entries.values()} == {"refused"}
+    assert {entry.status for entry in entries(ledger).values()} == {"refused"}
     assert not simulator.commands()
 
 
@@ -184,7 +184,7 @@ async def test_many_pages_of_others_commands_are_read_through(simulator: Simulat
 
     assert commands_by_device(simulator) == once_each([*ours, *others])
     latest = sids(simulator)
-    assert {sim: entry.sid for sim, entry in ledger.entries.items()} == {one.sim: latest[one.sim] for one in ours}
+    assert {sim: entry.sid for sim, entry in entries(ledger).items()} == {one.sim: latest[one.sim] for one in ours}
 
 
 @pytest.mark.parametrize("count", [FEW, 20])
@@ -213,6 +213,6 @@ async def test_what_is_sent_anew_after_a_clear_is_noted_as_this_clears_first(sim
         open_client(simulator.url), devices(1), ledger=await Ledger.open(store, clears=1, restart=False)
     )
 
-    entry = (await Ledger.open(store, clears=1, restart=False)).entries["device-0001"]
+    entry = (await Ledger.open(store, clears=1, restart=False)).entry("device-0001")
     assert (entry.attempt, entry.clears, entry.sid) == (1, 1, sids(simulator)["device-0001"])
     assert commands_by_device(simulator) == {"device-0001": 1}

@@ -21,7 +21,9 @@ COUNT = 30
 @pytest.fixture
 def execute(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_DEFAULT", simulator.connection_json())
-    ti = SimpleNamespace(dag_id="dag", run_id="run", task_id="roll_out", map_index=-1, max_tries=0)
+    ti = SimpleNamespace(
+        dag_id="dag", run_id="run", task_id="roll_out", map_index=-1, max_tries=0, xcom_push=lambda **_: None
+    )
 
     def run(**arguments: Any) -> dict[str, Any]:
         operator = SuperSimRolloutOperator(

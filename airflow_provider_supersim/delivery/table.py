@@ -1,0 +1,263 @@
+"""The working memory of a rollout: its devices, and the latest entry of each, in a table on disk.
+
+A million devices with their commands, sids and statuses are a gigabyte as Python's objects. Here they cost the process
+the same as a hundred thousand: the pages that SQLite keeps in memory. The table is nobody's record: it dies with its
+process, and the next one makes it anew from the targets and the ledger.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import weakref
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from airflow_provider_supersim.api.models import IpCommandRequest, PayloadType, Status
+
+#: Bytes of pages in memory; only what outgrows them goes to disk, in the folder for temporary files.
+MEMORY = 64_000_000
+#: Devices that one statement looks at: some milliseconds, for which everything else in the process waits.
+BITE = 1_000
+
+ABOUT_TO_SEND = "about_to_send"  # the only state in which nobody knows: look in the API
+WITHDRAWN = "not_sent"  # surely never accepted
+REFUSED = "refused"  # the API said no
+
+_SCHEMA = """
+    CREATE TABLE listed (sid TEXT PRIMARY KEY, row BLOB) WITHOUT ROWID;
+    CREATE TABLE called (name TEXT PRIMARY KEY, row INTEGER, given INTEGER) WITHOUT ROWID;
+    CREATE TABLE payload (number INTEGER PRIMARY KEY, text TEXT);
+    CREATE TABLE device (
+        position INTEGER PRIMARY KEY, sim TEXT, payload INTEGER, payload_type TEXT, device_port INTEGER,
+        sim_sid TEXT, name TEXT, timezone TEXT
+    );
+    CREATE TABLE entry (
+        sim TEXT PRIMARY KEY, chunk INTEGER, content TEXT, status TEXT, attempt INTEGER, clears INTEGER, sid TEXT,
+        sim_sid TEXT, sent_at INTEGER, settled_at INTEGER, error TEXT, earlier TEXT, open INTEGER
+    );
+    CREATE INDEX entry_of_chunk ON entry (chunk);
+    CREATE INDEX open_entry ON entry (sid) WHERE open;
+"""
+_PLANNED = (
+    "FROM device LEFT JOIN entry USING (sim) LEFT JOIN payload ON payload.number = device.payload"
+    " WHERE position >= :start AND position < :end"
+)
+_DEVICE = "device.sim, text, payload_type, device_port, device.sim_sid, name, timezone"
+_ENTRY = "sim, chunk, content, status, attempt, clears, sid, sim_sid, sent_at, settled_at, error, earlier"
+
+# Which devices: conditions for Table.devices() and Table.timezones().
+ANY = "TRUE"
+#: An earlier try died over their command.
+LOST = f"status = '{ABOUT_TO_SEND}'"
+#: They have still to get their first command since the task was last cleared. What was sent before then stays sent.
+UNSENT = (
+    f"(status IS NULL OR status = '{WITHDRAWN}' OR status IN ('{REFUSED}', '{Status.FAILED}') AND clears < :clears)"
+)
+#: Their command failed, and they may get another.
+FAILED = f"(status = '{Status.FAILED}' AND attempt < :attempts)"
+#: No command to them has succeeded.
+MISSED = f"(status IS NULL OR status NOT IN ('{Status.SENT}', '{Status.RECEIVED}'))"
+
+
+class Device(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One target: a SIM, and the command that it is to get.
+
+    :ivar sim: its sid or unique name, as it was given
+    :ivar sim_sid: its sid, where that is known
+    :ivar name: its unique name, where a fleet's sid stands for it
+    :ivar timezone: where it is, if its row says so
+    """
+
+    sim: str
+    request: IpCommandRequest
+    sim_sid: str | None = None
+    name: str | None = None
+    timezone: str | None = None
+
+
+class Entry(msgspec.Struct, gc=False):
+    """The latest attempt to send a command to one device.
+
+    :ivar chunk: the number of the ledger's chunk that it is written in
+    :ivar content: fingerprint of what is sent
+    :ivar status: a status of the API, or :data:`ABOUT_TO_SEND`, :data:`WITHDRAWN`, :data:`REFUSED`
+    :ivar attempt: 1 for the first; counted anew after a manual clear
+    :ivar clears: how often the task had been cleared by hand
+    :ivar sent_at: when the API accepted it, in seconds since 1970 by its clock
+    :ivar earlier: sids of earlier attempts, which no later one may claim
+    """
+
+    sim: str
+    chunk: int
+    content: str
+    status: str = ABOUT_TO_SEND
+    attempt: int = 1
+    clears: int = 0
+    sid: str | None = None
+    sim_sid: str | None = None
+    sent_at: int | None = None
+    settled_at: int | None = None
+    error: str | None = None
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def open(self) -> bool:
+        """Whether the API has accepted it and not settled it yet."""
+        return self.sid is not None and not Status(self.status).settled
+
+
+class Table:
+    """Devices by their position in the plan, and entries by their SIM. It is gone when nobody holds it any more."""
+
+    def __init__(self) -> None:
+        # Without a name it is in memory, and where it grows large in a file that has no name either.
+        self._base = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self._base.close)
+        self._base.execute(f"PRAGMA cache_size = -{MEMORY // 1024}")
+        self._base.execute("PRAGMA journal_mode = OFF")
+        self._base.executescript(_SCHEMA)
+        self._base.execute("BEGIN")  # and never a commit: one for each statement would cost five times as much
+        self._length = 0
+        self._payloads = 0
+
+    def __len__(self) -> int:
+        """Return the number of devices."""
+        return self._length
+
+    def list_sim(self, sid: str, row: Mapping[str, Any]) -> None:
+        """Keep a row that the API's list of SIMs has made; the last of those with one sid stays."""
+        self._base.execute("INSERT OR REPLACE INTO listed VALUES (?, ?)", (sid, msgspec.json.encode(row)))
+
+    def listed_sims(self) -> Iterator[dict[str, Any]]:
+        """Yield these rows by their sids."""
+        for (row,) in self._base.execute("SELECT row FROM listed ORDER BY sid"):
+            yield msgspec.json.decode(row)
+
+    def row_of(self, sim: str, sid: str, name: str) -> int | None:
+        """Return the first row that has called a SIM by its ``sim`` or ``sid``, or has been given it as ``name``."""
+        found = self._base.execute(
+            "SELECT min(row) FROM called WHERE name IN (?1, ?2, ?3) AND (given OR name IN (?1, ?2))", (sim, sid, name)
+        )
+        row: int | None = found.fetchone()[0]
+        return row
+
+    def call(self, sim: str, aliases: Iterable[str], row: int) -> None:
+        """Note what a row calls a SIM, and what else that is called."""
+        self._base.execute("INSERT INTO called VALUES (?, ?, 1)", (sim, row))
+        for alias in aliases:
+            self._base.execute("INSERT OR REPLACE INTO called VALUES (?, ?, 0)", (alias, row))
+
+    def add_payload(self, text: str) -> int:
+        """Add a payload that devices may share; return its number."""
+        self._payloads += 1
+        self._base.execute("INSERT INTO payload VALUES (?, ?)", (self._payloads, text))
+        return self._payloads
+
+    def add(self, device: Device, payload: int) -> None:
+        """Add a device behind those that are there.
+
+        :param payload: what :meth:`add_payload` returned for its request's
+        """
+        request = device.request
+        self._base.execute(
+            "INSERT INTO device VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._length,
+                device.sim,
+                payload,
+                request.payload_type,
+                request.device_port,
+                device.sim_sid,
+                device.name,
+                device.timezone,
+            ),
+        )
+        self._length += 1
+
+    def devices(self, which: str, start: int, end: int, **values: int) -> list[Device]:
+        """Return some of the devices at these positions, in their order.
+
+        :param which: :data:`UNSENT`, say
+        :param values: what the condition speaks of: ``clears``, ``attempts``
+        """
+        found = self._select(f"{_DEVICE} {_PLANNED} AND {which} ORDER BY position", start, end, **values)
+        return [
+            Device(
+                sim=sim,
+                request=IpCommandRequest(
+                    sim=sim, payload=payload, device_port=port, payload_type=PayloadType(payload_type)
+                ),
+                sim_sid=sim_sid,
+                name=name,
+                timezone=timezone,
+            )
+            for sim, payload, payload_type, port, sim_sid, name, timezone in found
+        ]
+
+    def stream(self, which: str) -> Iterator[Device]:
+        """Yield these devices, of all."""
+        for start in range(0, self._length, BITE):
+            yield from self.devices(which, start, start + BITE)
+
+    def timezones(self, which: str, start: int, end: int, **values: int) -> Counter[str | None]:
+        """Return how many of the devices that :meth:`devices` would return are in each timezone."""
+        return Counter(
+            dict(self._select(f"timezone, count(*) {_PLANNED} AND {which} GROUP BY timezone", start, end, **values))
+        )
+
+    def statuses(self, start: int, end: int) -> Counter[str | None]:
+        """Return how many of the devices at these positions have each status; ``None`` for those without an entry."""
+        return Counter(dict(self._select(f"status, count(*) {_PLANNED} GROUP BY status", start, end)))
+
+    def open_sids(self, start: int, end: int) -> list[str]:
+        """Return the sids of commands to these devices that the API has not settled yet, the last device's first."""
+        return [sid for (sid,) in self._select(f"sid {_PLANNED} AND open ORDER BY position DESC", start, end)]
+
+    def entry(self, sim: str) -> Entry | None:
+        """Return the latest entry of a device."""
+        return next(self._entries("sim = ?", sim), None)
+
+    def open_entry(self, sid: str) -> Entry | None:
+        """Return the entry with this command, while the command is not settled."""
+        return next(self._entries("open AND sid = ?", sid), None)
+
+    def entries_of(self, chunk: int) -> Iterator[Entry]:
+        """Yield the entries that are written in a chunk, and have not been taken over by a later one."""
+        return self._entries("chunk = ?", chunk)
+
+    def put(self, entries: Iterable[Entry]) -> None:
+        """Add entries, each in the place of its device's former one."""
+        self._base.executemany(
+            "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            ((*msgspec.structs.astuple(entry)[:-1], " ".join(entry.earlier), entry.open) for entry in entries),
+        )
+
+    def update(self, entry: Entry) -> None:
+        """Write what may change in an entry while its command is on its way."""
+        self._base.execute(
+            "UPDATE entry SET content = ?, status = ?, attempt = ?, clears = ?, sid = ?, sim_sid = ?, sent_at = ?,"
+            " settled_at = ?, error = ?, open = ? WHERE sim = ?",
+            (
+                entry.content,
+                entry.status,
+                entry.attempt,
+                entry.clears,
+                entry.sid,
+                entry.sim_sid,
+                entry.sent_at,
+                entry.settled_at,
+                entry.error,
+                entry.open,
+                entry.sim,
+            ),
+        )
+
+    def _entries(self, where: str, value: str | int) -> Iterator[Entry]:
+        for row in self._base.execute(f"SELECT {_ENTRY} FROM entry WHERE {where}", (value,)):  # noqa: S608  # all ours
+            yield Entry(*row[:-1], earlier=tuple(row[-1].split()))  # type: ignore[misc]  # no column too many
+
+    def _select(self, what: str, start: int, end: int, **values: int) -> list[Any]:
+        return self._base.execute(f"SELECT {what}", {"start": start, "end": end, **values}).fetchall()

@@ -1,0 +1,71 @@
+"""An API that answers 429 above a limit that nobody knows: how near to it, and how many refusals.
+
+Beside it the best fixed number of requests at once, found by trying: what somebody would set who knew the limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from airflow_provider_supersim.api.pace import Pace
+from airflow_provider_supersim.delivery.targets import Device
+from airflow_provider_supersim.simulator.handle import Simulator, run_simulator
+from tests.benchmarks.load import client_of, devices, names, send_through
+from tests.benchmarks.table import Line
+
+LATENCY = 0.1
+WORKERS = 100
+LIMITS = (20, 60)
+UNSETTLED = 1_500  # commands in which the pace may search
+ENOUGH, MOST_REFUSED = 0.9, 0.02
+TRIED = (0.5, 0.9, 1.0, 1.1, 1.5)  # times the limit
+
+
+class FixedPace(Pace):
+    """Learns nothing."""
+
+    def end(self, era: int, full: bool, error: BaseException | None) -> None:
+        super().end(-1, full, error)
+
+
+def measure() -> list[Line]:
+    return [line for limit in LIMITS for line in _beside_the_best(limit)]
+
+
+def _beside_the_best(limit: int) -> list[Line]:
+    commands = limit * 100  # ten seconds at the limit
+    with run_simulator(sims=commands, latency=LATENCY, max_concurrency=limit) as simulator:
+        targets = devices(names(simulator))
+        fixed = {}
+        for share in TRIED:
+            simulator.reset(sims=commands, latency=LATENCY, max_concurrency=limit)
+            fixed[round(share * limit)] = asyncio.run(_rate(simulator, [targets], FixedPace(round(share * limit))))
+        best = max(fixed, key=fixed.__getitem__)
+        simulator.reset(sims=commands, latency=LATENCY, max_concurrency=limit)
+        pace = Pace(WORKERS)
+        rate = asyncio.run(_rate(simulator, [targets[:UNSETTLED], targets], pace))
+        refused = simulator.requests()["too_many_requests"] / simulator.requests()["total"]
+    what = f"100 at once allowed, the API serves {limit}"
+    return [
+        Line(
+            f"{what}: commands a second once settled",
+            f"{rate:.0f}/s at {pace.concurrency} at once",
+            f"{fixed[best]:.0f}/s at {best} at once, the best of {', '.join(map(str, fixed))}",
+            f"{ENOUGH:.0%} of it",
+            rate >= ENOUGH * fixed[best],
+        ),
+        Line(f"{what}: answered 429", f"{refused:.2%}", "", f"at most {MOST_REFUSED:.0%}", refused <= MOST_REFUSED),
+    ]
+
+
+async def _rate(simulator: Simulator, parts: Sequence[Sequence[Device]], pace: Pace) -> float:
+    """Send one part after the other, and return the last one's commands a second."""
+    async with client_of(simulator, pace) as client:
+        for part in parts:
+            simulator.forget_requests()
+            began = time.monotonic()
+            await send_through(client, part, WORKERS)
+            took = time.monotonic() - began
+    return len(parts[-1]) / took
