@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 #: Seconds after which a command that the list does not show was surely not accepted. The API promises nothing.
 LAG = 30.0
 LOOK_EVERY = 2.0
+#: Unknown outcomes above which nothing new leaves: an API that answers 5xx to everything must not be sent a million.
+MOST_UNKNOWN = 1_000
 SAVE_WITHIN = 5.0  # seconds that a task which is being killed may still take to record what it knows
 
 
@@ -121,6 +123,8 @@ class Dispatcher:
 
     async def _feed(self, devices: AsyncIterator[Device], jobs: MemoryObjectSendStream[_Job]) -> None:
         async for batch in self._ledger.batches(self._without_lost(devices)):
+            while len(self._unknown) >= MOST_UNKNOWN:  # noqa: ASYNC110  # they go by in groups, every two seconds
+                await anyio.sleep(LOOK_EVERY / 4)
             if leaving := [one for one in batch if self._leaves_now(one)]:
                 await self._write_ahead(leaving, jobs)
 

@@ -89,15 +89,18 @@ class Reader:
         return [sid for sid, since in self._missing.items() if sid in urgent or now - since >= LAG]
 
     async def _read_singly(self, client: AsyncSuperSimClient, sids: Collection[str]) -> None:
-        async def read(sid: str) -> None:
-            try:
-                self._take(await client.get_ip_command(sid))
-            except NotFoundError as error:
-                self._gone(sid, error)
+        left = iter(sids)
+
+        async def read() -> None:
+            for sid in left:
+                try:
+                    self._take(await client.get_ip_command(sid))
+                except NotFoundError as error:
+                    self._gone(sid, error)
 
         try:
             async with anyio.create_task_group() as group:
-                for sid in sids:
-                    group.start_soon(read, sid)
+                for _ in range(min(len(sids), client.vendor.max_concurrency)):
+                    group.start_soon(read)
         except ExceptionGroup as errors:  # not except*: before Python 3.11.4 that would put a group around it again
             raise errors.exceptions[0] from None

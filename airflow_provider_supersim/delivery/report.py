@@ -104,12 +104,14 @@ class Progress(msgspec.Struct, kw_only=True):
     :ivar wave: the number of the wave that is under way, from 1
     :ivar waves: how many there are
     :ivar counts: of all devices; the unsettled ones are waited for, those not sent have still to come
+    :ivar in_flight: how many of the unsettled ones are being sent or looked up: no reply says that they were accepted
     :ivar rate: commands a second; ``None`` while it is not known
     """
 
     wave: int
     waves: int
     counts: Counts
+    in_flight: int = 0
     rate: float | None = None
 
     def record(self) -> dict[str, Any]:
@@ -119,14 +121,17 @@ class Progress(msgspec.Struct, kw_only=True):
     def line(self) -> str:
         """Say it in one line of a log."""
         counts, rate = self.counts, self.rate
-        parts = [f"{counts.sent:,} sent", f"{counts.failed:,} failed", f"{counts.unsettled:,} waiting"]
-        done = f"{counts.devices - counts.not_sent:,} of {counts.devices:,} devices"
+        to_come = counts.not_sent + self.in_flight
+        parts = [f"{counts.sent:,} sent", f"{counts.failed:,} failed", f"{counts.unsettled - self.in_flight:,} waiting"]
+        if self.in_flight:
+            parts.append(f"{self.in_flight:,} being sent or looked up")
+        done = f"{counts.devices - to_come:,} of {counts.devices:,} devices"
         line = f"wave {self.wave} of {self.waves}, {done}: {', '.join(parts)}"
         if rate is None or not math.isfinite(rate) or rate < 0:
             return line
         line += f"; {rate:,.1f} commands/s"
-        if rate and counts.not_sent:
-            line += f"; about {_span(counts.not_sent / rate)} left"
+        if rate and to_come:
+            line += f"; about {_span(to_come / rate)} left"
         return line
 
 

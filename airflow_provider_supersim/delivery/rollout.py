@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from airflow_provider_supersim.api.models import Status
-from airflow_provider_supersim.delivery.dispatch import Dispatcher, NotNow
+from airflow_provider_supersim.delivery.dispatch import LAG, Dispatcher, NotNow
 from airflow_provider_supersim.delivery.ledger import Ledger
 from airflow_provider_supersim.delivery.report import NOT_SENT, UNKNOWN, Counts, Progress, Row, summarise
 from airflow_provider_supersim.delivery.span import Span
@@ -150,9 +150,16 @@ class Rollout:
 
         :param rate: commands a second
         """
-        counts = _counts(self._ledger.statuses - (self._others or Counter()))
+        statuses = self._ledger.statuses - (self._others or Counter())
+        counts = _counts(statuses)
         counts.add(NOT_SENT, len(self._table) - counts.devices)
-        return Progress(wave=self._wave + 1, waves=len(self._waves), counts=counts, rate=rate)
+        return Progress(
+            wave=self._wave + 1,
+            waves=len(self._waves),
+            counts=counts,
+            in_flight=statuses[ABOUT_TO_SEND],
+            rate=rate,
+        )
 
     def rows(self) -> Iterator[Row]:
         """Yield what became of each device."""
@@ -177,8 +184,13 @@ class Rollout:
         while True:
             lost, unsent = await self._lost(wave), await wave.timezones(UNSENT)
             if lost:
-                log.info("%s command(s) were being sent when the last try ended: looking them up in the API", lost)
-            if ready := lost + self._open_ones(unsent):
+                log.info(
+                    "%s command(s) were being sent when the last try ended: looking them up in the API's list. Those "
+                    "that it does not show within %.0f s were not accepted, and are sent again",
+                    lost,
+                    LAG,
+                )
+            if (ready := self._open_ones(unsent)) or lost:
                 await self._send(number, ready, self._ready(wave))
                 continue
             now = time.time()
@@ -199,7 +211,8 @@ class Rollout:
             await self._send(number, again, self._may_leave_now(wave.devices(FAILED)))
 
     async def _send(self, number: int, count: int, devices: AsyncIterator[Device]) -> None:
-        log.info("Wave %s of %s: sending to %s device(s)", number + 1, len(self._waves), count)
+        if count:
+            log.info("Wave %s of %s: sending to %s device(s)", number + 1, len(self._waves), count)
         await self._dispatcher.send_stream(devices)
         self._ledger.notes["sent_until"][str(number)] = time.time()
         await self._ledger.save_notes()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
 
-_UNTIL_KILLED = "rolling out; what was sent is in the ledger, and the next try goes on from there"
+_UNTIL_KILLED = "rolling out; what was sent is in the ledger, and the next try, or a clear, goes on from there"
 
 
 class DeviceTemplate:

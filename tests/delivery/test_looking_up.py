@@ -12,8 +12,9 @@ from ground import POST, ReachingClient, TextStore, commands_by_device, device, 
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.models import IpCommand
+from airflow_provider_supersim.delivery import dispatch
 from airflow_provider_supersim.delivery.dispatch import Dispatcher
-from airflow_provider_supersim.delivery.ledger import Ledger
+from airflow_provider_supersim.delivery.ledger import CHUNK, Ledger
 from airflow_provider_supersim.delivery.reconcile import FEW
 from airflow_provider_supersim.delivery.table import Device
 from airflow_provider_supersim.testing import Simulator
@@ -216,3 +217,21 @@ async def test_what_is_sent_anew_after_a_clear_is_noted_as_this_clears_first(sim
     entry = (await Ledger.open(store, clears=1, restart=False)).entry("device-0001")
     assert (entry.attempt, entry.clears, entry.sid) == (1, 1, sids(simulator)["device-0001"])
     assert commands_by_device(simulator) == {"device-0001": 1}
+
+
+async def test_while_very_much_is_unknown_nothing_new_leaves(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "MOST_UNKNOWN", 100)
+    simulator.reset(sims=1_000, settle=0)
+    simulator.faults({"kind": "error_before", "status": 503, **POST})
+    targets = devices(1_000)
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: send(open_client(simulator.url), targets))
+        with anyio.fail_after(20):
+            while simulator.fired()[0]["fired"] < 700:  # noqa: ASYNC110 - it is the simulator that is waited for
+                await anyio.sleep(0.05)
+        tried = {request["form"]["Sim"] for request in simulator.requests()["recent"] if request["form"]}
+        simulator.faults()
+    assert 100 <= len(tried) <= 100 + 2 * CHUNK  # those few, again and again
+    assert commands_by_device(simulator) == once_each(targets)

@@ -232,6 +232,15 @@ def test_the_progress_is_one_line(counts, rate, line):
     assert Progress(wave=2, waves=3, counts=counts, rate=rate).line() == line
 
 
+def test_what_is_on_its_way_is_told_from_what_is_waited_for():
+    counts = Counts(120, sent=10, unsettled=90, not_sent=20)
+    line = Progress(wave=1, waves=1, counts=counts, in_flight=79, rate=10).line()
+    assert line == (
+        "wave 1 of 1, 21 of 120 devices: 10 sent, 0 failed, 11 waiting, 79 being sent or looked up; 10.0 commands/s; "
+        "about 10 s left"
+    )
+
+
 def test_the_progress_is_a_record_for_a_page():
     record = Progress(wave=1, waves=2, counts=Counts(9, sent=9), rate=3.0).record()
     assert json.loads(json.dumps(record)) == record
