@@ -47,34 +47,35 @@ class Pace:
         """
         return _Place(self, rated=rated)
 
-    async def enter(self, *, rated: bool) -> None:
+    async def enter(self, place: _Place, *, rated: bool) -> None:
         """Wait for a place."""
         if rated and self._rate:
             # One at a time, so that those who wait for the rate hold one place, not all.
             async with self._turn:
-                await self._enter(self._rate)
+                await self._enter(place, self._rate)
         else:
-            await self._enter(None)
+            await self._enter(place, None)
 
-    async def _enter(self, rate: AsyncLimiter | None) -> None:
+    async def _enter(self, place: _Place, rate: AsyncLimiter | None) -> None:
         try:
-            self._places.acquire_nowait()  # a tenth of the CPU of acquire(), which lets others go first
+            # A tenth of the CPU of acquire(), which lets others go first and asks which task it is in.
+            self._places.acquire_on_behalf_of_nowait(place)
         except anyio.WouldBlock:
-            await self._places.acquire()
+            await self._places.acquire_on_behalf_of(place)
         try:
             while (pause := self._resume_at - time.monotonic()) > 0:  # noqa: ASYNC110  # a time that others put off
                 await anyio.sleep(pause)
             if rate:  # last, for what has passed it must not be held back and then let go in a burst
                 await rate.acquire()
         except BaseException:
-            self._places.release()
+            self._places.release_on_behalf_of(place)
             raise
 
     def begin(self) -> tuple[int, bool]:
         """Return the era in which a request begins, and whether as many as allowed are now under way."""
         return self._allowed.era, self._places.borrowed_tokens >= self._allowed.limit
 
-    def end(self, era: int, full: bool, error: BaseException | None) -> None:
+    def end(self, place: _Place, era: int, full: bool, error: BaseException | None) -> None:
         """Give the place back, and learn from how the request ended."""
         if isinstance(error, TooManyRequestsError):
             self._pause(error)
@@ -84,7 +85,7 @@ class Pace:
             self._allowed.answered(era)
         if self._places.total_tokens != self._allowed.limit:
             self._places.total_tokens = self._allowed.limit
-        self._places.release()
+        self._places.release_on_behalf_of(place)
 
     def _pause(self, error: TooManyRequestsError) -> None:
         until = time.monotonic() + (error.retry_after or 0.0)
@@ -113,10 +114,10 @@ class _Place:
         self._rated = rated
 
     async def __aenter__(self) -> None:
-        await self._pace.enter(rated=self._rated)
+        await self._pace.enter(self, rated=self._rated)
         self._era, self._full = self._pace.begin()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pace.end(self._era, self._full, error)
+        self._pace.end(self, self._era, self._full, error)

@@ -114,7 +114,8 @@ def _form(url: str, form: Mapping[str, str | int], timeout: float, *, repeatable
         "POST",
         _parsed(url),
         headers=_FORM_HEADERS,
-        content=urlencode(form).encode(),
+        # As a stream, for which httpx does not work out again what aiohttp adds: Host and Content-Length.
+        stream=httpx.ByteStream(urlencode(form).encode()),
         extensions=_extensions(timeout, repeatable=repeatable),
     )
 

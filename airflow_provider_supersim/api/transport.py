@@ -65,7 +65,7 @@ class Transport:
                 request.method,
                 URL(str(request.url), encoded=True),
                 headers=CIMultiDict((name.decode(), value.decode()) for name, value in request.headers.raw),
-                data=request.content or None,
+                data=request.read() or None,
                 allow_redirects=False,
                 timeout=_timeout(request.extensions["timeout"]),
                 proxy=str(proxy.url) if proxy else None,

@@ -122,6 +122,7 @@ class Table:
         self._base.execute("BEGIN")  # and never a commit: one for each statement would cost five times as much
         self._length = 0
         self._payloads = 0
+        self._moved: dict[str, Entry] = {}
 
     def __len__(self) -> int:
         """Return the number of devices."""
@@ -218,46 +219,46 @@ class Table:
 
     def entry(self, sim: str) -> Entry | None:
         """Return the latest entry of a device."""
-        return next(self._entries("sim = ?", sim), None)
+        return self._moved.get(sim) or next(self._entries("sim = ?", sim), None)
 
     def open_entry(self, sid: str) -> Entry | None:
         """Return the entry with this command, while the command is not settled."""
+        self._write_moved()
         return next(self._entries("open AND sid = ?", sid), None)
 
     def entries_of(self, chunk: int) -> Iterator[Entry]:
         """Yield the entries that are written in a chunk, and have not been taken over by a later one."""
+        self._write_moved()
         return self._entries("chunk = ?", chunk)
 
     def put(self, entries: Iterable[Entry]) -> None:
         """Add entries, each in the place of its device's former one."""
+        self._write_moved()
         self._base.executemany(
             "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             ((*msgspec.structs.astuple(entry)[:-1], " ".join(entry.earlier), entry.open) for entry in entries),
         )
 
     def update(self, entry: Entry) -> None:
-        """Write what may change in an entry while its command is on its way."""
-        self._base.execute(
-            "UPDATE entry SET content = ?, status = ?, attempt = ?, clears = ?, sid = ?, sim_sid = ?, sent_at = ?,"
-            " settled_at = ?, error = ?, open = ? WHERE sim = ?",
-            (
-                entry.content,
-                entry.status,
-                entry.attempt,
-                entry.clears,
-                entry.sid,
-                entry.sim_sid,
-                entry.sent_at,
-                entry.settled_at,
-                entry.error,
-                entry.open,
-                entry.sim,
-            ),
-        )
+        """Note that something has changed in an entry."""
+        self._moved[entry.sim] = entry
+        if len(self._moved) >= BITE:
+            self._write_moved()
+
+    def _write_moved(self) -> None:
+        """Write what has changed: many entries with one statement, in half the time that one for each would take."""
+        if self._moved:
+            moved, self._moved = self._moved, {}
+            self._base.executemany(
+                "UPDATE entry SET content = ?, status = ?, attempt = ?, clears = ?, sid = ?, sim_sid = ?, sent_at = ?,"
+                " settled_at = ?, error = ?, open = ? WHERE sim = ?",
+                ((*msgspec.structs.astuple(entry)[2:-1], entry.open, entry.sim) for entry in moved.values()),
+            )
 
     def _entries(self, where: str, value: str | int) -> Iterator[Entry]:
         for row in self._base.execute(f"SELECT {_ENTRY} FROM entry WHERE {where}", (value,)):  # noqa: S608  # all ours
             yield Entry(*row[:-1], earlier=tuple(row[-1].split()))  # type: ignore[misc]  # no column too many
 
     def _select(self, what: str, start: int, end: int, **values: int) -> list[Any]:
+        self._write_moved()
         return self._base.execute(f"SELECT {what}", {"start": start, "end": end, **values}).fetchall()

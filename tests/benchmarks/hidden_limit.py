@@ -26,8 +26,8 @@ TRIED = (0.5, 0.9, 1.0, 1.1, 1.5)  # times the limit
 class FixedPace(Pace):
     """Learns nothing."""
 
-    def end(self, era: int, full: bool, error: BaseException | None) -> None:
-        super().end(-1, full, error)
+    def end(self, place: object, era: int, full: bool, error: BaseException | None) -> None:
+        super().end(place, -1, full, error)
 
 
 def measure() -> list[Line]:

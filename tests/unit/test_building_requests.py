@@ -40,7 +40,7 @@ def test_the_references_own_example_is_what_is_sent():
     request = ENDPOINT.create_ip_command(command)
     assert (request.method, str(request.url)) == ("POST", "https://supersim.twilio.com/v1/IpCommands")
     assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
-    assert dict(parse_qsl(request.content.decode())) == {
+    assert dict(parse_qsl(request.read().decode())) == {
         "CallbackMethod": "POST",
         "CallbackUrl": "https://example.com",
         "DevicePort": "42",
@@ -52,7 +52,7 @@ def test_the_references_own_example_is_what_is_sent():
 
 def test_optional_parameters_that_were_not_given_are_left_to_the_vendor():
     request = ENDPOINT.create_ip_command(IpCommandRequest.build("s", "p", 1))
-    assert [key for key, _ in parse_qsl(request.content.decode())] == ["Sim", "Payload", "DevicePort", "PayloadType"]
+    assert [key for key, _ in parse_qsl(request.read().decode())] == ["Sim", "Payload", "DevicePort", "PayloadType"]
 
 
 def test_parameters_that_are_none_are_not_in_a_query():
@@ -64,7 +64,7 @@ def test_the_token_is_asked_for_as_the_reference_says():
     request = token_request("https://api.korewireless.com/t", "me", "s3cr&t=", 30.0)
     assert (request.method, str(request.url)) == ("POST", "https://api.korewireless.com/t")
     assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
-    assert dict(parse_qsl(request.content.decode())) == {
+    assert dict(parse_qsl(request.read().decode())) == {
         "grant_type": "client_credentials",
         "client_id": "me",
         "client_secret": "s3cr&t=",
