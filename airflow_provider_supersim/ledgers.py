@@ -33,7 +33,7 @@ def store_for(context: Context, ledger_path: str | None, log: Any) -> Store:
     """
     if ledger_path:
         return ObjectStorageStore(ledger_path, context)
-    if state_store := context.get("task_state_store"):
+    if (state_store := context.get("task_state_store")) is not None:
         return TaskStateStore(state_store)
     log.warning(
         "This Airflow has no task state store (3.3+) and the task no ledger_path: what was sent is remembered while "

@@ -40,5 +40,4 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(Airflow\w+|BaseTrigger|BaseHook|BaseOperator|BaseSensorOperator|Context|OperatorLineage|DateTime)"),
     (r"py:.*", r"(None|str|int|float|bool|bytes|dict|list|tuple|Any|ValueError|RuntimeError|OSError)"),
     (r"py:.*", r"airflow_provider_supersim\.(api\.(auth|pace|protocol)|hooks\.(account|session))\b.*"),
-    (r"py:meth", r"IpCommandRequest\.build"),
 ]

@@ -71,16 +71,16 @@ def airflow_home() -> Path:
 
 
 @pytest.fixture(scope="session")
-def airflow_db(airflow_home: Path, pytestconfig: pytest.Config) -> Path:
-    """Return the path of a migrated SQLite database, which Airflow in this process uses.
+def migrated_db(airflow_home: Path, pytestconfig: pytest.Config) -> Path:
+    """Return the path of a migrated SQLite database with nothing in it, to be copied.
 
-    It is migrated once for each version of Airflow, kept in pytest's cache, and copied.
+    It is made once for each version of Airflow, and kept in pytest's cache.
     """
-    template = pytestconfig.cache.mkdir("airflow_db") / f"{version('apache-airflow')}.db"
-    with template.with_suffix(".lock").open("w") as lock:
+    made = pytestconfig.cache.mkdir("airflow_db") / f"{version('apache-airflow')}.db"
+    with made.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not template.exists():
-            new = template.with_suffix(".new")
+        if not made.exists():
+            new = made.with_suffix(".new")
             new.unlink(missing_ok=True)
             subprocess.run(
                 [sys.executable, "-m", "airflow", "db", "migrate"],
@@ -88,8 +88,14 @@ def airflow_db(airflow_home: Path, pytestconfig: pytest.Config) -> Path:
                 check=True,
                 capture_output=True,
             )
-            new.rename(template)
-    shutil.copyfile(template, DATABASE)
+            new.rename(made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def airflow_db(migrated_db: Path) -> Path:
+    """Return the path of the database that Airflow in this process uses, and all tests in it."""
+    shutil.copyfile(migrated_db, DATABASE)
     return DATABASE
 
 

@@ -80,7 +80,7 @@ class AsyncSuperSimClient:
         callback_url: str | None = None,
         callback_method: str | None = None,
     ) -> IpCommand:
-        """Send one IP Command. The arguments are those of :meth:`IpCommandRequest.build`.
+        """Send one IP Command. Arguments: :meth:`~airflow_provider_supersim.api.models.IpCommandRequest.build`.
 
         :raises ValueError: for an argument that the API could not take; nothing was sent
         :raises SuperSimError: with the verdict on the request. ``UNKNOWN``: the command may have been accepted.

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,7 @@ with DAG("lineage", schedule=None) as dag:
 
 
 @pytest.fixture(scope="module")
-def told(supersim_simulator_process, airflow_db, pytestconfig, tmp_path_factory):
+def told(supersim_simulator_process, migrated_db, tmp_path_factory):
     """Run the DAG above as a process, as only at its start Airflow sees that OpenLineage is wanted.
 
     :return: the folder, and the last event of each task
@@ -47,7 +46,7 @@ def told(supersim_simulator_process, airflow_db, pytestconfig, tmp_path_factory)
         (folder / f"{name}.csv").write_text(f"sim\n{sim}\n")
     (folder / "dags").mkdir()
     (folder / "dags" / "lineage.py").write_text(DAG.format(folder=folder))
-    shutil.copyfile(pytestconfig.cache.mkdir("airflow_db") / f"{version('apache-airflow')}.db", folder / "airflow.db")
+    shutil.copyfile(migrated_db, folder / "airflow.db")
     events = folder / "events.jsonl"
     ran = subprocess.run(
         [sys.executable, "-m", "airflow", "dags", "test", "lineage"],

@@ -1,8 +1,8 @@
 """A rollout in this process, as a task runs it; prints what it took, as JSON. Called by scale.
 
-python -m tests.benchmarks.rollout_process CONNECTION FOLDER
+python -m tests.benchmarks.rollout_process CONNECTION FOLDER OTHER
 
-The folder holds ``targets.jsonl``; the ledger and the report go beside it.
+The folder holds ``targets.jsonl``; the ledger and the report go beside it. OTHER is a SIM that is not among these.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 
 
-def measure(folder: Path) -> dict[str, Any]:
-    roll_out(folder, targets=[])  # what is imported and opened once in a process is not to be counted
+def measure(folder: Path, other: str) -> dict[str, Any]:
+    roll_out(folder, targets=[other])  # what is imported and opened once in a process is not to be counted
     began, cpu, memory = time.monotonic(), _cpu(), _memory()
     summary = roll_out(folder, targets_path=str(folder / "targets.jsonl"), report_path=str(folder / "report.jsonl"))
     return {
@@ -62,4 +62,4 @@ def _memory() -> float:
 
 if __name__ == "__main__":
     os.environ["AIRFLOW_CONN_SUPERSIM_DEFAULT"] = sys.argv[1]
-    print(json.dumps(measure(Path(sys.argv[2]))))
+    print(json.dumps(measure(Path(sys.argv[2]), sys.argv[3])))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -40,12 +39,8 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="module")
-def ui(
-    simulator: Simulator, airflow_db: Path, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Ui]:
-    # Not ``airflow_db`` itself, which other tests in this process write to.
-    database = pytestconfig.cache.mkdir("airflow_db") / f"{version('apache-airflow')}.db"
-    with run_ui(tmp_path_factory.mktemp("airflow_ui"), database, simulator) as ui:
+def ui(simulator: Simulator, migrated_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
+    with run_ui(tmp_path_factory.mktemp("airflow_ui"), migrated_db, simulator) as ui:
         yield ui
 
 

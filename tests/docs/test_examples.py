@@ -134,13 +134,13 @@ def test_targets_that_a_task_has_made(world, run):
     assert texts(world) == {"device-0004": ['{"report_every":3600}'], "device-0005": ['{"report_every":7200}']}
 
 
-def test_the_test_of_a_dag_passes(airflow_db, tmp_path):
+def test_the_test_of_a_dag_passes(migrated_db, tmp_path):
     dags, home = tmp_path / "dags", tmp_path / "home"
     home.mkdir()
     dags.mkdir()
     for name in ("first_command.py", "test_my_dag.py"):
         shutil.copy(EXAMPLES / name, dags)
-    shutil.copy(airflow_db, home / "airflow.db")
+    shutil.copy(migrated_db, home / "airflow.db")
     environment = os.environ | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),

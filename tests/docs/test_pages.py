@@ -61,7 +61,10 @@ def test_every_part_of_an_example_is_shown(pages):
             assert begins == ends, block
             shown |= {(file.rpartition("/")[2], name) for name in begins}
     marked = {
-        (path.name, part) for path in EXAMPLES.iterdir() for part in re.findall(r"\[START (\w+)\]", path.read_text())
+        (path.name, part)
+        for path in EXAMPLES.iterdir()
+        if path.is_file()
+        for part in re.findall(r"\[START (\w+)\]", path.read_text())
     }
 
     assert shown == marked
@@ -124,9 +127,9 @@ def test_connections_are_what_they_say(name, expected):
     assert [(account.vendor.name, account.base_url) for account in accounts] == expected
 
 
-def test_connections_can_be_added_and_tested(supersim_simulator, airflow_db, tmp_path, monkeypatch):
-    shutil.copy(airflow_db, tmp_path)  # other tests add theirs
-    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{tmp_path / airflow_db.name}")
+def test_connections_can_be_added_and_tested(supersim_simulator, migrated_db, tmp_path, monkeypatch):
+    shutil.copy(migrated_db, tmp_path)
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{tmp_path / migrated_db.name}")
     for line in part("connection.sh", "cli"):
         added = run(line)
         assert "Successfully added" in added.stdout, added.stdout + added.stderr

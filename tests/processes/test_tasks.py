@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -38,10 +37,9 @@ def simulator():
 
 
 @pytest.fixture(scope="module")
-def airflow(airflow_db, simulator, tmp_path_factory, pytestconfig):
+def airflow(migrated_db, simulator, tmp_path_factory):
     home = tmp_path_factory.mktemp("airflow")
-    # Not ``airflow_db`` itself, which other tests in this process have written to.
-    shutil.copyfile(pytestconfig.cache.mkdir("airflow_db") / f"{version('apache-airflow')}.db", home / "airflow.db")
+    shutil.copyfile(migrated_db, home / "airflow.db")
     with run_airflow(
         home,
         f"sqlite:///{home}/airflow.db",

@@ -75,7 +75,8 @@ def unpacked(built, tmp_path_factory) -> Path:
     (path,) = built.glob("*.tar.gz")
     folder = tmp_path_factory.mktemp("source")
     with tarfile.open(path) as archive:
-        archive.extractall(folder, filter="data")
+        # Python 3.11 before 3.11.4 knows no filters; newer ones want to be told.
+        archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     (top,) = folder.iterdir()
     return top
 

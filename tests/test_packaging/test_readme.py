@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -46,19 +48,20 @@ def test_its_environment_variables_are_connections(readme, monkeypatch):
     assert [account.vendor.name for account in accounts] == ["twilio", "kore"]
 
 
-def test_its_commands_add_connections(readme, airflow):
-    from airflow.models import Connection
-    from airflow.utils.session import create_session
+def test_its_commands_add_connections(readme, airflow, migrated_db, tmp_path, monkeypatch):
+    from airflow.sdk import Connection
 
     commands = [shlex.split(line) for line in readme.splitlines() if line.startswith("airflow connections add")]
     vendors = []
-    for _, *command in commands:
+    for number, (_, *command) in enumerate(commands):
+        database, exported = tmp_path / f"{number}.db", tmp_path / f"{number}.json"
+        shutil.copy(migrated_db, database)
+        monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{database}")
         added = airflow(*command)
         assert added.returncode == 0, added.stderr
-        with create_session() as session:
-            (connection,) = session.query(Connection).filter_by(conn_id="supersim_default")
-            vendors.append(read(connection).vendor.name)
-            session.delete(connection)
+        airflow("connections", "export", str(exported))
+        (connection,) = json.loads(exported.read_text()).values()
+        vendors.append(read(Connection.from_json(json.dumps(connection), conn_id="supersim_default")).vendor.name)
 
     assert vendors == ["twilio", "kore"]
 
