@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
@@ -14,18 +13,16 @@ TARGET = Path(__file__).parents[2] / "docs" / "pictures" / "scale.svg"
 COLOUR = "#1f6f8b"
 
 
-def plot_scale(runs: Sequence[dict[str, Any]]) -> None:
-    """Draw CPU for each device, and memory, over the number of devices.
+def plot_scale(sizes: Sequence[int], cpu: Sequence[float], memory: Sequence[float]) -> None:
+    """Draw what rollouts cost over the number of their devices.
 
-    :param runs: what :mod:`tests.benchmarks.rollout_process` printed, one for each size
+    :param sizes: devices
+    :param cpu: milliseconds for each device
+    :param memory: most MB resident
     """
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "supersim"  # the same file for the same figures
-    sizes = [run["devices"] for run in runs]
-    panels = (
-        ("CPU for each device (ms)", [run["cpu"] / run["devices"] * 1000 for run in runs], "{:.2f}"),
-        ("Most memory resident (MB)", [run["memory"] for run in runs], "{:.0f}"),
-    )
+    panels = (("CPU for each device (ms)", cpu, "{:.2f}"), ("Most memory resident (MB)", memory, "{:.0f}"))
     figure, axes = plt.subplots(1, len(panels), figsize=(9, 3.2), layout="constrained")
     for axis, (title, values, shown) in zip(axes, panels, strict=True):
         axis.semilogx(sizes, values, "o-", color=COLOUR)
