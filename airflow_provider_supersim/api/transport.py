@@ -71,9 +71,10 @@ class Transport:
                 proxy=str(proxy.url) if proxy else None,
                 proxy_headers=proxy.headers if proxy else None,
             ) as reply:
-                return httpx.Response(
-                    reply.status, headers=reply.raw_headers, content=await reply.read(), request=request
-                )
+                body = httpx.ByteStream(await reply.read())
+                response = httpx.Response(reply.status, headers=reply.raw_headers, stream=body, request=request)
+                response.read()
+                return response
         except (httpx.DecodingError, aiohttp.ClientError) as error:
             failure = _judge(request, error, self._redact)
         raise failure  # out here, for aiohttp's errors hold the Authorization header and must not be chained to it

@@ -182,7 +182,10 @@ class Ledger:
 
         :raises LedgerTakenError: another one has opened it since
         """
-        meta = await anyio.to_thread.run_sync(self._store.get, _META)
+        await anyio.to_thread.run_sync(self._check_held)
+
+    def _check_held(self) -> None:
+        meta = self._store.get(_META)
         if meta is not None and meta["holder"] != self._meta["holder"]:
             raise LedgerTakenError("another try of this task has taken over; this one sends nothing more")
 
@@ -246,8 +249,12 @@ class Ledger:
 
     async def _write(self, chunk: int, since: int, entries: Iterable[Entry]) -> None:
         value = {"since": since, "entries": {entry.sim: _fields(entry) for entry in entries}}
-        await self.check_held()
-        await anyio.to_thread.run_sync(self._store.set, self._key(chunk), value)
+
+        def write() -> None:
+            self._check_held()
+            self._store.set(self._key(chunk), value)
+
+        await anyio.to_thread.run_sync(write)
 
     async def _save_meta(self) -> None:
         async with self._writing:

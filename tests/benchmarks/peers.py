@@ -6,6 +6,7 @@ Nothing here checks, writes ahead, keeps a pace or tries again: that much less t
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -20,6 +21,10 @@ from twilio.rest import Client
 from tests.benchmarks.load import LOGIN, PASSWORD, PORT, payload
 
 HOME = "https://supersim.twilio.com"
+
+# Each would write lines for every request, as soon as Airflow has set up logging in this process.
+for name in ("httpx", "twilio", "urllib3"):
+    logging.getLogger(name).setLevel(logging.ERROR)
 
 
 async def bare_aiohttp(url: str, sims: Sequence[str], at_once: int) -> None:
