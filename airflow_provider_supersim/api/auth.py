@@ -18,7 +18,7 @@ from typing_extensions import override
 from airflow_provider_supersim.api import protocol, replies
 from airflow_provider_supersim.api.errors import SuperSimError
 
-Send = Callable[[httpx.Request], Awaitable[httpx.Response]]
+Send = Callable[[httpx.Request], Awaitable[replies.Reply]]
 
 
 class Auth(ABC):

@@ -25,7 +25,7 @@ T = TypeVar("T")
 FRESH = 10.0
 
 K = TypeVar("K", bound=Resource)
-Read = Callable[[httpx.Response, type[K], replies.Redact], T]
+Read = Callable[[replies.Reply, type[K], replies.Redact], T]
 
 
 class AsyncSuperSimClient:
@@ -228,7 +228,7 @@ class AsyncSuperSimClient:
         async with self._pace.admit(rated=rated):
             return read(await self._authorized(request, may_leave), kind, self._auth.redact)
 
-    async def _authorized(self, request: httpx.Request, may_leave: Callable[[], None]) -> httpx.Response:
+    async def _authorized(self, request: httpx.Request, may_leave: Callable[[], None]) -> replies.Reply:
         header = await self._auth.header(self._transport.send)
         request.headers["Authorization"] = header
         may_leave()

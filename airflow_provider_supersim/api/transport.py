@@ -1,8 +1,8 @@
 """Carries a request to its host and back, and says what a failure on the way tells about it.
 
-Requests and replies are httpx's, aiohttp carries them: httpx's own pool costs O(connections) for each request, which at
-100 connections is 74 requests a second where the API allows 1,000. No client of httpx's stands between, so no redirect
-is followed, no cookie is kept, and no line is logged for each request. Nor does httpx-aiohttp, which would stream each
+Requests are httpx's, aiohttp carries them: httpx's own pool costs O(connections) for each request, which at 100
+connections is 74 requests a second where the API allows 1,000. No client of httpx's stands between, so no redirect is
+followed, no cookie is kept, and no line is logged for each request. Nor does httpx-aiohttp, which would stream each
 reply through six generators: a reply of 400 bytes, read at once, takes 0.05 ms less of the 0.37 ms that a command took.
 """
 
@@ -54,7 +54,7 @@ class Transport:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def send(self, request: httpx.Request) -> httpx.Response:
+    async def send(self, request: httpx.Request) -> replies.Reply:
         """Send the request once, and read the whole reply, whatever its status.
 
         :raises SuperSimError: no reply came, or none that can be read, with the verdict on the request
@@ -71,10 +71,10 @@ class Transport:
                 proxy=str(proxy.url) if proxy else None,
                 proxy_headers=proxy.headers if proxy else None,
             ) as reply:
-                body = httpx.ByteStream(await reply.read())
-                response = httpx.Response(reply.status, headers=reply.raw_headers, stream=body, request=request)
-                response.read()
-                return response
+                body = await reply.read()
+                if "Content-Encoding" in reply.headers:
+                    body = httpx.Response(reply.status, headers=reply.raw_headers, content=body).content
+                return replies.Reply(request, reply.status, reply.headers, body)
         except (httpx.DecodingError, aiohttp.ClientError) as error:
             failure = _judge(request, error, self._redact)
         raise failure  # out here, for aiohttp's errors hold the Authorization header and must not be chained to it

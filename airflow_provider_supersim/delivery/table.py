@@ -47,6 +47,9 @@ _PLANNED = (
 )
 _DEVICE = "device.sim, text, payload_type, device_port, device.sim_sid, name, timezone"
 _ENTRY = "sim, chunk, content, status, attempt, clears, sid, sim_sid, sent_at, settled_at, error, earlier"
+_ENTRY_OF_SIM = f"SELECT {_ENTRY} FROM entry WHERE sim = ?"  # noqa: S608  # all ours, as are the next two
+_OPEN_ENTRY = f"SELECT {_ENTRY} FROM entry WHERE open AND sid = ?"  # noqa: S608
+_ENTRIES_OF_CHUNK = f"SELECT {_ENTRY} FROM entry WHERE chunk = ?"  # noqa: S608
 
 # Which devices: conditions for Table.devices() and Table.timezones().
 ANY = "TRUE"
@@ -219,17 +222,17 @@ class Table:
 
     def entry(self, sim: str) -> Entry | None:
         """Return the latest entry of a device."""
-        return self._moved.get(sim) or next(self._entries("sim = ?", sim), None)
+        return self._moved.get(sim) or _entry(self._base.execute(_ENTRY_OF_SIM, (sim,)).fetchone())
 
     def open_entry(self, sid: str) -> Entry | None:
         """Return the entry with this command, while the command is not settled."""
         self._write_moved()
-        return next(self._entries("open AND sid = ?", sid), None)
+        return _entry(self._base.execute(_OPEN_ENTRY, (sid,)).fetchone())
 
     def entries_of(self, chunk: int) -> Iterator[Entry]:
         """Yield the entries that are written in a chunk, and have not been taken over by a later one."""
         self._write_moved()
-        return self._entries("chunk = ?", chunk)
+        return filter(None, map(_entry, self._base.execute(_ENTRIES_OF_CHUNK, (chunk,))))
 
     def put(self, entries: Iterable[Entry]) -> None:
         """Add entries, each in the place of its device's former one."""
@@ -255,10 +258,11 @@ class Table:
                 ((*msgspec.structs.astuple(entry)[2:-1], entry.open, entry.sim) for entry in moved.values()),
             )
 
-    def _entries(self, where: str, value: str | int) -> Iterator[Entry]:
-        for row in self._base.execute(f"SELECT {_ENTRY} FROM entry WHERE {where}", (value,)):  # noqa: S608  # all ours
-            yield Entry(*row[:-1], earlier=tuple(row[-1].split()))  # type: ignore[misc]  # no column too many
-
     def _select(self, what: str, start: int, end: int, **values: int) -> list[Any]:
         self._write_moved()
         return self._base.execute(f"SELECT {what}", {"start": start, "end": end, **values}).fetchall()
+
+
+def _entry(row: tuple[Any, ...] | None) -> Entry | None:
+    """Make an entry of what :data:`_ENTRY` selects."""
+    return Entry(*row[:-1], earlier=tuple(row[-1].split())) if row else None  # type: ignore[misc]  # no column too many

@@ -15,7 +15,7 @@ from airflow_provider_supersim.api.errors import (
     TooManyRequestsError,
     Verdict,
 )
-from airflow_provider_supersim.api.replies import date_of, failure, says_token_expired
+from airflow_provider_supersim.api.replies import Reply, date_of, failure, says_token_expired
 
 NOW = "Mon, 23 Nov 2026 00:00:00 GMT"
 
@@ -25,7 +25,7 @@ def reply(status, body=b"", *, repeatable=True, **headers):
     method = "GET" if repeatable else "POST"
     request = httpx.Request(method, "https://supersim.twilio.com/v1/IpCommands", extensions={"repeatable": repeatable})
     given = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.Response(status, content=content, headers=given, request=request)
+    return Reply(request, status, httpx.Headers(given), content)
 
 
 def judge(*args, **kwargs):

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_supersim.api.errors import UnreadableReplyError, Verdict
 from airflow_provider_supersim.api.models import Direction, Fleet, IpCommand, PayloadType, Sim, SimStatus, Status
-from airflow_provider_supersim.api.replies import read_one, read_page
+from airflow_provider_supersim.api.replies import Reply, read_one, read_page
 
 #: The reference's own example of a reply (its page on POST /v1/IpCommands).
 EXAMPLE = """{
@@ -86,7 +86,7 @@ def names(value):
 def reply(body, *, method="GET", repeatable=True, **headers):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = httpx.Request(method, "https://supersim.twilio.com/v1/IpCommands", extensions={"repeatable": repeatable})
-    return httpx.Response(200, content=content, headers=headers, request=request)
+    return Reply(request, 200, httpx.Headers(headers), content)
 
 
 def read(kind, body):

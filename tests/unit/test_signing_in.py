@@ -20,6 +20,7 @@ from airflow_provider_supersim.api.errors import (
     UnreadableReplyError,
     Verdict,
 )
+from airflow_provider_supersim.api.replies import Reply
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +43,7 @@ class TokenEndpoint:
         await self.open.wait()
         status, body = self.replies.pop(0) if self.replies else (200, self.token(len(self.requests)))
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return httpx.Response(status, content=content, request=request)
+        return Reply(request, status, httpx.Headers(), content)
 
     def token(self, number):
         return {
