@@ -143,7 +143,8 @@ class Table:
     def row_of(self, sim: str, sid: str, name: str) -> int | None:
         """Return the first row that has called a SIM by its ``sim`` or ``sid``, or has been given it as ``name``."""
         found = self._base.execute(
-            "SELECT min(row) FROM called WHERE name IN (?1, ?2, ?3) AND (given OR name IN (?1, ?2))", (sim, sid, name)
+            "SELECT min(row) FROM called WHERE name IN (:sim, :sid, :name) AND (given OR name IN (:sim, :sid))",
+            {"sim": sim, "sid": sid, "name": name},
         )
         row: int | None = found.fetchone()[0]
         return row
