@@ -18,10 +18,10 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_supersim.api.models import IpCommand, SimStatus
 from airflow_provider_supersim.delivery.dispatch import Dispatcher
-from airflow_provider_supersim.delivery.ledger import NoStore
 from airflow_provider_supersim.delivery.report import check_report_library, check_report_path, write_report
 from airflow_provider_supersim.delivery.rollout import End, Rollout, Rules, Wait
 from airflow_provider_supersim.delivery.rows import read_rows
+from airflow_provider_supersim.delivery.store import NoStore
 from airflow_provider_supersim.delivery.table import Device, Table
 from airflow_provider_supersim.delivery.targets import check_shard, plan, row_of_sim, rows_of
 from airflow_provider_supersim.delivery.template import PayloadTemplate
@@ -33,7 +33,8 @@ from airflow_provider_supersim.tasks import check_on_clear, check_readable, watc
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_supersim.delivery.ledger import Ledger, Store
+    from airflow_provider_supersim.delivery.ledger import Ledger
+    from airflow_provider_supersim.delivery.store import Store
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
     from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 
@@ -181,7 +182,10 @@ class RolloutRun:
     async def _say(self, rollout: Rollout, *, rate: float | None) -> None:
         progress = rollout.progress(rate=rate)
         self._task.log.info("Rollout: %s", progress.line())
-        await asyncio.to_thread(self._store.set, PROGRESS_KEY, {"at": time.time(), **progress.record()})
+        try:
+            await asyncio.to_thread(self._store.set, PROGRESS_KEY, {"at": time.time(), **progress.record()})
+        except Exception as error:  # noqa: BLE001  # whatever a store raises: a rollout does not depend on this value
+            self._task.log.warning("The progress could not be recorded beside the ledger: %s", error)
 
     def _plan(self) -> Table:
         task, table = self._task, Table()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_supersim.delivery.ledger import Ledger, NoStore, Store
+from airflow_provider_supersim.delivery.ledger import Ledger
+from airflow_provider_supersim.delivery.store import NoStore, Store
 from airflow_provider_supersim.delivery.table import Table
 
 if TYPE_CHECKING:

@@ -13,13 +13,14 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 import anyio.to_thread
 import msgspec
 
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
+from airflow_provider_supersim.delivery.store import Store
 from airflow_provider_supersim.delivery.table import ABOUT_TO_SEND, REFUSED, WITHDRAWN, Device, Entry, Table
 
 #: Most commands in a chunk; two or three writes for each chunk come to 0.2 ms a command.
@@ -30,26 +31,6 @@ CHUNK_BYTES = 65_000
 ENTRY_BYTES = 180  # of an entry, without the device's name and the sids of earlier attempts
 SID_BYTES = 38
 ERROR_BYTES = 82
-
-
-class Store(Protocol):
-    """Where a ledger is kept: small JSON values under names. The methods block; they are called in a thread."""
-
-    def get(self, key: str) -> Any | None:
-        """Return the value, or ``None`` where there is none."""
-
-    def set(self, key: str, value: Any) -> None:
-        """Write or overwrite the value, whole or not at all."""
-
-
-class NoStore:
-    """For want of a place: the ledger lives in its process, protects within one try, and dies with it."""
-
-    def get(self, key: str) -> Any | None:
-        """Return ``None``: nothing is kept."""
-
-    def set(self, key: str, value: Any) -> None:
-        """Keep nothing."""
 
 
 class LedgerTakenError(Exception):
@@ -303,5 +284,5 @@ def _short(text: str) -> str:
     """Cut a text so that, as JSON, it takes no more than :data:`ERROR_BYTES`."""
     text = text[:ERROR_BYTES]
     while len(json.dumps(text)) > ERROR_BYTES:
-        text = text[:-1]
+        text = f"{text[:-4]}..."
     return text

@@ -1,20 +1,20 @@
-"""What became of each device, and of all: rows for a file, counts for XCom, lines for the log."""
+"""What became of each device: a row for each, and the file of them."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 
 from airflow_provider_supersim.api.models import Status
+from airflow_provider_supersim.delivery.table import ABOUT_TO_SEND, WITHDRAWN, Device, Entry
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 BATCH = 20_000  # rows in memory at a time
@@ -23,6 +23,8 @@ BATCH = 20_000  # rows in memory at a time
 REFUSED = "refused"  # by the API, which did not act on it
 NOT_SENT = "not_sent"  # nothing left for this device
 UNKNOWN = "unknown"  # it may have been sent: nothing that was read says so
+
+NOT_REACHED = "not sent to the device, mostly because it was not attached to a network (83401)"
 
 
 class Row(msgspec.Struct, kw_only=True):
@@ -46,93 +48,34 @@ class Row(msgspec.Struct, kw_only=True):
     settled_at: str | None = None
     error: str | None = None
 
+    @classmethod
+    def build(cls, device: Device, entry: Entry | None) -> Row:
+        """Make the row of a device.
 
-class Counts(msgspec.Struct):
-    """How many devices, and how many of them ended how.
+        :param entry: its latest, ``None`` where nothing was attempted
+        """
+        if entry is None:
+            return cls(sim=device.name or device.sim, sim_sid=device.sim_sid)
+        return cls(
+            sim=device.name or device.sim,
+            sim_sid=entry.sim_sid or device.sim_sid,
+            sid=entry.sid,
+            attempt=len(entry.earlier) + int(entry.status != WITHDRAWN),
+            status=row_status(entry.status),
+            sent_at=_iso(entry.sent_at),
+            settled_at=_iso(entry.settled_at),
+            error=entry.error or (NOT_REACHED if entry.status == Status.FAILED else None),
+        )
 
-    :ivar unsettled: devices whose command was, or may have been, taken by the API, without a final status so far
+
+def row_status(status: str | None) -> str:
+    """Return the status of a row.
+
+    :param status: of the entry, ``None`` where there is none
     """
-
-    devices: int = 0
-    sent: int = 0
-    failed: int = 0
-    unsettled: int = 0
-    not_sent: int = 0
-
-    def add(self, status: str, devices: int = 1) -> None:
-        """Count devices, by their rows' status."""
-        self.devices += devices
-        if status == NOT_SENT:
-            self.not_sent += devices
-        elif status in (REFUSED, Status.FAILED):
-            self.failed += devices
-        elif Status(status).succeeded:
-            self.sent += devices
-        else:
-            self.unsettled += devices
-
-    def merge(self, other: Counts) -> None:
-        """Count the devices of ``other`` too."""
-        for field in self.__struct_fields__:
-            setattr(self, field, getattr(self, field) + getattr(other, field))
-
-
-def summarise(waves: Sequence[Counts], *, duration: float, commands: int, halted: bool) -> dict[str, Any]:
-    """Return what the task leaves in XCom.
-
-    :param waves: each wave's counts, also of those that were not sent
-    :param duration: of the whole rollout, in seconds
-    :param commands: that left, second attempts included
-    :param halted: a gate shut
-    """
-    total = Counts()
-    for counts in waves:
-        total.merge(counts)
-    return {
-        **msgspec.structs.asdict(total),
-        "waves": [{"wave": number, **msgspec.structs.asdict(counts)} for number, counts in enumerate(waves, 1)],
-        "duration": round(duration, 3),
-        "commands": commands,
-        "commands_per_second": round(commands / duration, 1) if duration > 0 else 0.0,
-        "halted": halted,
-    }
-
-
-class Progress(msgspec.Struct, kw_only=True):
-    """How far a rollout is.
-
-    :ivar wave: the number of the wave that is under way, from 1
-    :ivar waves: how many there are
-    :ivar counts: of all devices; the unsettled ones are waited for, those not sent have still to come
-    :ivar in_flight: how many of the unsettled ones are being sent or looked up: no reply says that they were accepted
-    :ivar rate: commands a second; ``None`` while it is not known
-    """
-
-    wave: int
-    waves: int
-    counts: Counts
-    in_flight: int = 0
-    rate: float | None = None
-
-    def record(self) -> dict[str, Any]:
-        """Return JSON types, for a page to read."""
-        return dict(msgspec.to_builtins(self))
-
-    def line(self) -> str:
-        """Say it in one line of a log."""
-        counts, rate = self.counts, self.rate
-        to_come = counts.not_sent + self.in_flight
-        parts = [f"{counts.sent:,} sent", f"{counts.failed:,} failed", f"{counts.unsettled - self.in_flight:,} waiting"]
-        if self.in_flight:
-            parts.append(f"{self.in_flight:,} being sent or looked up")
-        done = f"{counts.devices - to_come:,} of {counts.devices:,} devices"
-        line = f"wave {self.wave} of {self.waves}, {done}: {', '.join(parts)}"
-        if rate is None or not math.isfinite(rate) or rate < 0:
-            return line
-        line += f"; {rate:,.1f} commands/s"
-        if rate and to_come:
-            line += f"; about {_span(to_come / rate)} left"
-        return line
+    if status is None or status == WITHDRAWN:
+        return NOT_SENT
+    return UNKNOWN if status == ABOUT_TO_SEND else status
 
 
 def check_report_path(path: str) -> str:
@@ -210,11 +153,5 @@ def _write_parquet(batches: Iterator[list[Row]], stream: IO[bytes]) -> None:
             writer.write_batch(pa.RecordBatch.from_pydict(columns, schema))
 
 
-def _span(seconds: float) -> str:
-    whole = math.ceil(seconds)
-    if whole < 120:
-        return f"{whole} s"
-    minutes = math.ceil(seconds / 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
+def _iso(seconds: int | None) -> str | None:
+    return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds is not None else None

@@ -8,17 +8,18 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
 import msgspec
 
-from airflow_provider_supersim.api.models import Status
 from airflow_provider_supersim.delivery.dispatch import LAG, Dispatcher, NotNow
+from airflow_provider_supersim.delivery.hours import Hours
 from airflow_provider_supersim.delivery.ledger import Ledger
-from airflow_provider_supersim.delivery.report import NOT_SENT, UNKNOWN, Counts, Progress, Row, summarise
+from airflow_provider_supersim.delivery.progress import Counts, Progress, summarise
+from airflow_provider_supersim.delivery.report import NOT_SENT, Row
 from airflow_provider_supersim.delivery.span import Span
 from airflow_provider_supersim.delivery.table import (
     ABOUT_TO_SEND,
@@ -27,9 +28,7 @@ from airflow_provider_supersim.delivery.table import (
     LOST,
     MISSED,
     UNSENT,
-    WITHDRAWN,
     Device,
-    Entry,
 )
 from airflow_provider_supersim.delivery.waves import Gate, wave_ends
 from airflow_provider_supersim.delivery.window import Window
@@ -111,7 +110,6 @@ class Rollout:
         self._look = look
         self._all = self._span(0, len(self._table))
         self._waves = [self._span(*ends) for ends in pairwise([0, *wave_ends(rules.waves, len(self._table))])]
-        self._hours: dict[str | None, tuple[float, float]] = {}
         self._wave = 0
         self._others: Counter[str | None] | None = None
         notes = ledger.notes
@@ -120,6 +118,7 @@ class Rollout:
         notes.setdefault("sent_until", {})
         if fresh or "try_started" not in notes:
             notes["try_started"] = now
+        self._hours = Hours(rules.window, notes["try_started"])
 
     async def advance(self) -> Wait | End:
         """Send, look and judge until there is something to wait for, or the end."""
@@ -133,7 +132,7 @@ class Rollout:
             anew = number >= passed or await self._is_pending(wave)  # a fleet may grow meanwhile, in any place
             if anew and (wait := await self._run_wave(number, wave)):
                 return wait
-            counts = _counts(await wave.statuses())
+            counts = Counts.build(await wave.statuses())
             so_far.merge(counts)
             if not anew:
                 continue
@@ -151,7 +150,7 @@ class Rollout:
         :param rate: commands a second
         """
         statuses = self._ledger.statuses - (self._others or Counter())
-        counts = _counts(statuses)
+        counts = Counts.build(statuses)
         counts.add(NOT_SENT, len(self._table) - counts.devices)
         return Progress(
             wave=self._wave + 1,
@@ -174,7 +173,7 @@ class Rollout:
         return self._ledger.commands
 
     def _row(self, device: Device) -> Row:
-        return _row(device, self._ledger.entry(device.sim))
+        return Row.build(device, self._ledger.entry(device.sim))
 
     def _span(self, start: int, end: int) -> Span:
         return Span(self._table, start, end, clears=self._ledger.clears, attempts=self._rules.attempts)
@@ -190,18 +189,18 @@ class Rollout:
                     lost,
                     LAG,
                 )
-            if (ready := self._open_ones(unsent)) or lost:
+            if (ready := self._hours.count_open(unsent)) or lost:
                 await self._send(number, ready, self._ready(wave))
                 continue
             now = time.time()
-            if early := [zone for zone in unsent if now < self._opening(zone)[0]]:
-                opens = min(self._opening(zone)[0] for zone in early)
+            if early := [zone for zone in unsent if now < self._hours.opening(zone)[0]]:
+                opens = min(self._hours.opening(zone)[0] for zone in early)
                 count = sum(unsent[zone] for zone in early)
                 log.info("The window opens in %.0f s for %s device(s)", opens - now, count)
                 return Wait([], opens)
             if wait := await self._unsettled(number, wave):
                 return wait
-            again = self._open_ones(await wave.timezones(FAILED))
+            again = self._hours.count_open(await wave.timezones(FAILED))
             if not again:
                 return None
             due = self._sent_until(number) + self._rules.attempt_delay
@@ -227,7 +226,7 @@ class Rollout:
 
     async def _may_leave_now(self, devices: AsyncIterator[Device]) -> AsyncIterator[Device]:
         async for device in devices:
-            if self._is_open(device.timezone):
+            if self._hours.are_open(device.timezone):
                 yield device
 
     async def _unsettled(self, number: int, wave: Span) -> Wait | None:
@@ -266,7 +265,7 @@ class Rollout:
         out = await wave.timezones(UNSENT)
         if not out:
             return None
-        closed = datetime.fromtimestamp(max(self._opening(zone)[1] for zone in out), UTC)
+        closed = datetime.fromtimestamp(max(self._hours.opening(zone)[1] for zone in out), UTC)
         return (
             f"the window closed at {closed:%Y-%m-%d %H:%M:%S} UTC before {out.total()} devices of the wave had their "
             "turn"
@@ -275,7 +274,7 @@ class Rollout:
     async def _end(self, *, halted: str | None = None, closed: str | None = None) -> End:
         await self._look_at_open(self._all)  # what was overdue may have settled since
         summary = summarise(
-            [_counts(await wave.statuses()) for wave in self._waves],
+            [Counts.build(await wave.statuses()) for wave in self._waves],
             duration=time.time() - self._ledger.notes["started"],
             commands=self.commands(),
             halted=halted is not None,
@@ -294,25 +293,8 @@ class Rollout:
         notes = self._ledger.notes
         return float(notes["sent_until"].get(str(number), notes["try_started"]))
 
-    def _opening(self, timezone: str | None) -> tuple[float, float]:
-        """Return when the window that this try may use opens and closes for devices there."""
-        if self._rules.window is None:
-            return 0.0, float("inf")
-        if timezone not in self._hours:
-            started = datetime.fromtimestamp(self._ledger.notes["try_started"], UTC)
-            opens, closes = self._rules.window.opening(started, timezone)
-            self._hours[timezone] = opens.timestamp(), closes.timestamp()
-        return self._hours[timezone]
-
-    def _is_open(self, timezone: str | None) -> bool:
-        opens, closes = self._opening(timezone)
-        return opens <= time.time() < closes
-
-    def _open_ones(self, devices: Mapping[str | None, int]) -> int:
-        return sum(count for timezone, count in devices.items() if self._is_open(timezone))
-
     def _may_leave(self, device: Device) -> None:
-        if not self._is_open(device.timezone):
+        if not self._hours.are_open(device.timezone):
             raise NotNow("outside the window")
 
 
@@ -322,38 +304,3 @@ async def _first(count: int, items: AsyncIterator[str]) -> list[str]:
     while len(taken) < count and (item := await anext(items, None)) is not None:
         taken.append(item)
     return taken
-
-
-def _report_status(status: str | None) -> str:
-    if status is None or status == WITHDRAWN:
-        return NOT_SENT
-    return UNKNOWN if status == ABOUT_TO_SEND else status
-
-
-def _counts(statuses: Mapping[str | None, int]) -> Counts:
-    counts = Counts()
-    for status, devices in statuses.items():
-        counts.add(_report_status(status), devices)
-    return counts
-
-
-def _row(device: Device, entry: Entry | None) -> Row:
-    if entry is None:
-        return Row(sim=device.name or device.sim, sim_sid=device.sim_sid)
-    return Row(
-        sim=device.name or device.sim,
-        sim_sid=entry.sim_sid or device.sim_sid,
-        sid=entry.sid,
-        attempt=len(entry.earlier) + int(entry.status != WITHDRAWN),
-        status=_report_status(entry.status),
-        sent_at=_iso(entry.sent_at),
-        settled_at=_iso(entry.settled_at),
-        error=entry.error or (NOT_REACHED if entry.status == Status.FAILED else None),
-    )
-
-
-NOT_REACHED = "not sent to the device, mostly because it was not attached to a network (83401)"
-
-
-def _iso(seconds: int | None) -> str | None:
-    return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds is not None else None

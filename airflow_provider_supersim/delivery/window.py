@@ -62,21 +62,12 @@ class Window(msgspec.Struct, frozen=True):
             )
         return cls(start, end, timezone)
 
-    def is_open(self, now: datetime, timezone: str | None = None) -> bool:
-        """Return whether a command may leave.
-
-        :param now: an aware time
-        :param timezone: where the device is, if it says so; else the window's own counts
-        :raises ValueError: where neither is known
-        """
-        return self._holds(_aware(now).astimezone(self._zone(timezone)).time())
-
     def opening(self, now: datetime, timezone: str | None = None) -> tuple[DateTime, DateTime]:
         """Return when the window that is open, or else the next one, opens and closes: in UTC, the close exclusive.
 
         :param now: an aware time
-        :param timezone: as in :meth:`is_open`
-        :raises ValueError: as :meth:`is_open`
+        :param timezone: where the device is, if it says so; else the window's own counts
+        :raises ValueError: where neither is known
         """
         place = self._zone(timezone)
         moments = self._moments(_aware(now).astimezone(place).date(), place)

@@ -14,7 +14,8 @@ from airflow_provider_supersim.api.models import IpCommandRequest
 from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.api.protocol import VENDORS
 from airflow_provider_supersim.delivery.dispatch import Dispatcher
-from airflow_provider_supersim.delivery.ledger import Ledger, NoStore
+from airflow_provider_supersim.delivery.ledger import Ledger
+from airflow_provider_supersim.delivery.store import NoStore
 from airflow_provider_supersim.delivery.table import Device
 from airflow_provider_supersim.hooks.session import UVLOOP
 from airflow_provider_supersim.simulator.handle import Simulator

@@ -12,7 +12,8 @@ from pendulum import DateTime
 
 from airflow_provider_supersim.api.errors import NotFoundError, Verdict
 from airflow_provider_supersim.api.models import Direction, IpCommand, IpCommandRequest, PayloadType, Status
-from airflow_provider_supersim.delivery.ledger import Ledger, LedgerTakenError, NoStore, Store, fingerprint
+from airflow_provider_supersim.delivery.ledger import Ledger, LedgerTakenError, fingerprint
+from airflow_provider_supersim.delivery.store import NoStore, Store
 from airflow_provider_supersim.delivery.table import ABOUT_TO_SEND, REFUSED, WITHDRAWN, Device
 
 pytestmark = pytest.mark.anyio
@@ -211,6 +212,7 @@ async def test_no_value_outgrows_the_store(letter: str, attempts: int) -> None:
     assert len(entries(again)) == len(targets)
     assert {entry.status for entry in entries(again).values()} == {WITHDRAWN}
     assert json.dumps(again.entry(targets[0].sim).error).isascii()
+    assert again.entry(targets[0].sim).error.endswith("...")
 
 
 async def test_a_name_of_any_length_is_written_ahead() -> None:

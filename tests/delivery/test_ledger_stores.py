@@ -15,7 +15,7 @@ import pytest
 from features import needs_memory_storage
 from ground import entries
 
-from airflow_provider_supersim.delivery.ledger import NoStore
+from airflow_provider_supersim.delivery.store import NoStore
 from airflow_provider_supersim.ledgers import ObjectStorageStore, TaskStateStore, open_ledger, store_for
 
 LOG = logging.getLogger(__name__)
