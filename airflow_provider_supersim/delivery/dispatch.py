@@ -24,6 +24,9 @@ LAG = 30.0
 LOOK_EVERY = 2.0
 #: Unknown outcomes above which nothing new leaves: an API that answers 5xx to everything must not be sent a million.
 MOST_UNKNOWN = 1_000
+#: Times that one command is sent whose outcome stays unknown each time, and that the list never shows: with the default
+#: lag, some three minutes.
+MOST_SENDINGS = 5
 SAVE_WITHIN = 5.0  # seconds that a task which is being killed may still take to record what it knows
 
 
@@ -34,12 +37,15 @@ class NotNow(Exception):  # noqa: N818  # it is no error
 class _Job:
     """One command on its way."""
 
-    __slots__ = ("device", "entry", "tried", "unknown_since")
+    __slots__ = ("began", "device", "entry", "error", "sendings", "tried", "unknown_since")
 
     def __init__(self, device: Device, entry: Entry) -> None:
         self.device = device
         self.entry = entry
         self.tried = False
+        self.began = time.monotonic()
+        self.sendings = 0
+        self.error: SuperSimError | None = None  # of the last sending, where its outcome was not known
         self.unknown_since = 0.0
 
 
@@ -74,6 +80,7 @@ class Dispatcher:
         self._untried: Counter[int] = Counter()  # by chunk
         self._left = 0  # commands whose outcome is not known yet
         self._done = anyio.Event()
+        self._accepted_at = 0.0
         self._sim_sids: dict[str, str] = {}
 
     async def send(self, devices: Sequence[Device]) -> None:
@@ -91,8 +98,8 @@ class Dispatcher:
         A device whose latest entry is about to be sent is looked up in the API first.
 
         :param devices: asked for when there is room for more
-        :raises SuperSimError: the credentials are refused, or the API was out of reach for long: what was not sent yet
-            is left for the next try
+        :raises SuperSimError: the credentials are refused, or the API was out of reach, or answered 5xx to everything,
+            for long: what was not sent yet is left for the next try
         :raises LedgerTakenError: a later try has taken over
         """
         self._left, self._done = 1, anyio.Event()  # what has still to be fed counts as one
@@ -181,20 +188,26 @@ class Dispatcher:
             if error.verdict is Verdict.TRY_AGAIN or isinstance(error, AuthenticationError):
                 self._ledger.withdraw(job.entry, str(error))
                 raise
-            self._ledger.refuse(job.entry, error)
-            self._on_refused(job.device, error)
+            self._refuse(job, error)
         else:
             self._accept(job, command)
         await self._record_tried(job)
         self._finish()
 
     def _accept(self, job: _Job, command: IpCommand) -> None:
+        self._accepted_at = time.monotonic()
         self._ledger.accept(job.entry, command)
         self._on_accepted(command)
+
+    def _refuse(self, job: _Job, error: SuperSimError) -> None:
+        self._ledger.refuse(job.entry, error)
+        self._on_refused(job.device, error)
 
     def _lose(self, job: _Job, error: SuperSimError | None = None) -> None:
         if error:
             log.info("Not known whether the command to SIM %s was accepted; looking it up: %s", job.device.sim, error)
+            job.error = error
+            job.sendings += 1
         job.unknown_since = time.monotonic()
         self._unknown[job.device.sim] = job
 
@@ -236,15 +249,39 @@ class Dispatcher:
             await self._send_again(overdue, jobs)
 
     async def _send_again(self, overdue: list[_Job], jobs: asyncio.Queue[_Job]) -> None:
-        if overdue:
-            await self._ledger.check_held()  # a later try looks for the same ones
+        if not overdue:
+            return
+        await self._ledger.check_held()  # a later try looks for the same ones
+        again = 0
         for job in overdue:
             del self._unknown[job.device.sim]
+            if job.error and job.sendings >= MOST_SENDINGS:
+                self._give_up(job, job.error)
+                continue
             if self._ledger.renew(job.entry, fingerprint(job.device.request)):
                 await self._ledger.save(job.entry.chunk)
             await jobs.put(job)
-        if overdue:
-            log.info("%s command(s) were not accepted, as the API's list shows: sending them again", len(overdue))
+            again += 1
+        if again:
+            log.info("%s command(s) were not accepted, as the API's list shows: sending them again", again)
+
+    def _give_up(self, job: _Job, error: SuperSimError) -> None:
+        """Take a command that the API cannot answer for one that it refuses.
+
+        :raises SuperSimError: it answers no other either
+        """
+        if self._accepted_at > job.began:
+            self._refuse(job, error)
+            self._finish()
+            return
+        log.error(
+            "The API has accepted nothing for %.0f s, and its list shows nothing of what was sent %s times meanwhile: "
+            "giving up. The next try goes on from here",
+            time.monotonic() - job.began,
+            job.sendings,
+        )
+        self._ledger.withdraw(job.entry, str(error))
+        raise error
 
 
 def _first(errors: ExceptionGroup[Exception]) -> Exception:

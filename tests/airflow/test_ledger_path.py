@@ -3,6 +3,8 @@
 import pytest
 from features import airflow_is
 
+from airflow_provider_supersim.fleet import PROGRESS_KEY
+from airflow_provider_supersim.ledgers import ObjectStorageStore
 from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 
@@ -66,3 +68,25 @@ def test_with_it_a_clear_by_hand_is_told_from_a_retry(world, new_dag, play, tmp_
         _run_task(ti=ti, inline_trigger=True, session=session)
         assert ti.state == "success"
     assert [len(world.commands(sim)) for sim in TARGETS] == commands
+
+
+def test_a_rollout_does_not_fail_where_only_its_progress_cannot_be_recorded(
+    world, new_dag, play, tmp_path, monkeypatch
+):
+    write = ObjectStorageStore.set
+
+    def write_all_but_progress(store, key, value):
+        if key == PROGRESS_KEY:
+            raise OSError("No space left on device")
+        write(store, key, value)
+
+    monkeypatch.setattr(ObjectStorageStore, "set", write_all_but_progress)
+    with new_dag() as dag:
+        SuperSimRolloutOperator(
+            task_id="roll_out", targets=TARGETS, payload="x", device_port=4000, ledger_path=str(tmp_path)
+        )
+    played = play(dag)
+
+    assert played.tasks["roll_out"].state == "success"
+    assert played.lines("The progress could not be recorded beside the ledger: No space left on device")
+    assert [len(world.commands(sim)) for sim in TARGETS] == [1, 1, 1]

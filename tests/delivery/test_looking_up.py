@@ -11,12 +11,13 @@ import pytest
 from ground import POST, ReachingClient, TextStore, commands_by_device, device, devices, entries, once_each, open_client
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
-from airflow_provider_supersim.api.models import IpCommand
+from airflow_provider_supersim.api.errors import ServerError, Verdict
+from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
 from airflow_provider_supersim.delivery import dispatch
-from airflow_provider_supersim.delivery.dispatch import Dispatcher
+from airflow_provider_supersim.delivery.dispatch import MOST_SENDINGS, Dispatcher
 from airflow_provider_supersim.delivery.ledger import CHUNK, Ledger
 from airflow_provider_supersim.delivery.reconcile import FEW
-from airflow_provider_supersim.delivery.table import Device
+from airflow_provider_supersim.delivery.table import REFUSED, Device
 from airflow_provider_supersim.testing import Simulator
 
 pytestmark = pytest.mark.anyio
@@ -235,3 +236,37 @@ async def test_while_very_much_is_unknown_nothing_new_leaves(
         simulator.faults()
     assert 100 <= len(tried) <= 100 + 2 * CHUNK  # those few, again and again
     assert commands_by_device(simulator) == once_each(targets)
+
+
+async def test_an_api_that_answers_5xx_to_everything_ends_the_try(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, targets = TextStore(), devices(20)
+    simulator.faults({"kind": "error_before", "status": 503, **POST})
+    with pytest.raises(ServerError, match="answered 503"):
+        await send(open_client(simulator.url), targets, ledger=await Ledger.open(store, clears=0, restart=False))
+    assert len(targets) < simulator.fired()[0]["fired"] <= MOST_SENDINGS * len(targets)
+    assert "The API has accepted nothing for" in caplog.text
+
+    simulator.faults()
+    await send(open_client(simulator.url), targets, ledger=await Ledger.open(store, clears=0, restart=False))
+    assert commands_by_device(simulator) == once_each(targets)
+
+
+async def test_a_command_over_which_the_api_breaks_counts_as_refused_while_others_are_accepted(
+    simulator: Simulator,
+) -> None:
+    class BreakingClient(ReachingClient):
+        async def send(self, command: IpCommandRequest, **options: Any) -> IpCommand:
+            if command.sim == broken.sim:
+                raise ServerError("Internal error", request="POST /v1/IpCommands", verdict=Verdict.UNKNOWN, status=500)
+            return await super().send(command, **options)
+
+    broken, *others = devices(20)
+
+    ledger = await send(open_client(simulator.url, kind=BreakingClient), [broken, *others])
+
+    assert commands_by_device(simulator) == once_each(others)
+    entry = ledger.entry(broken.sim)
+    assert entry is not None
+    assert (entry.status, entry.error) == (REFUSED, "POST /v1/IpCommands answered 500: Internal error")

@@ -29,12 +29,14 @@ def raised(*names: str, kinds: tuple[str, ...]) -> list[Message]:
 
 
 def warned(*names: str) -> list[Message]:
-    """Return what these modules log as warnings."""
+    """Return what these modules log as warnings and errors."""
     return [
         Message(f"{path.name}:{node.lineno}", _words(node.args[0]))
         for path in _modules(names)
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "warning"
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("warning", "error")
     ]
 
 
