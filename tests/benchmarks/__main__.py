@@ -24,7 +24,7 @@ PARTS = {
 
 HEAD = """# Benchmarks
 
-Written by `make bench`, which takes half an hour. Each section is one run, in which ours and its peers take turns
+Written by `make bench`, which takes 35 minutes. Each section is one run, in which ours and its peers take turns
 against the same simulator on the other core; figures of different runs are not comparable. What each line wants is what
 the project holds itself to.
 

@@ -30,7 +30,6 @@ def measure(folder: Path) -> dict[str, Any]:
     summary = roll_out(folder, "targets.jsonl")
     return {
         "devices": summary["devices"],
-        "sent": summary["sent"],
         "memory_at_start": memory,
         "memory": _memory(),
         "start": start,
