@@ -1,4 +1,4 @@
-"""Reads replies and judges failures: plain functions over httpx's response. No I/O.
+"""Reads replies and judges failures: plain functions over a :class:`Reply`. No I/O.
 
 Source: the vendor's pages of the *IpCommands*, *Sims* and *Fleets* resources, and each vendor's page on errors.
 """

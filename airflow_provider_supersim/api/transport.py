@@ -112,7 +112,7 @@ def _proxy(url: httpx.URL) -> httpx.Proxy | None:
             request=f"connection to {url.host}",
             verdict=Verdict.REFUSED,
         )
-    # As a header, for httpx-aiohttp hands credentials over in a way that aiohttp has deprecated.
+    # As a header, for aiohttp has deprecated its parameter for a proxy's credentials.
     sign_in = {"Proxy-Authorization": protocol.basic_header(proxy.username, proxy.password)} if proxy.userinfo else None
     return httpx.Proxy(proxy.copy_with(userinfo=b""), headers=sign_in)
 
