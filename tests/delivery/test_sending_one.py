@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from ground import POST, TextStore, device, open_client
 
-from airflow_provider_supersim.api.errors import BadRequestError
+from airflow_provider_supersim.api.errors import BadRequestError, ServerError
 from airflow_provider_supersim.api.models import IpCommand
+from airflow_provider_supersim.delivery.dispatch import MOST_SENDINGS
 from airflow_provider_supersim.delivery.ledger import Ledger, fingerprint
 from airflow_provider_supersim.delivery.single import send_once
 from airflow_provider_supersim.testing import Simulator
@@ -61,6 +62,20 @@ async def test_a_reply_that_is_lost_is_looked_up(simulator: Simulator, kind: str
     simulator.faults({"kind": kind, "count": 1, **POST})
 
     command, sent = await send(simulator, TextStore())
+
+    assert sent
+    assert [accepted["sid"] for accepted in simulator.commands()] == [command.sid]
+
+
+async def test_an_api_that_answers_5xx_for_long_fails_the_try_and_the_next_one_sends(simulator: Simulator) -> None:
+    store = TextStore()
+    simulator.faults({"kind": "error_before", "status": 503, **POST})
+    with pytest.raises(ServerError, match="answered 503"):
+        await send(simulator, store)
+    assert simulator.fired()[0]["fired"] == MOST_SENDINGS
+
+    simulator.faults()
+    command, sent = await send(simulator, store)
 
     assert sent
     assert [accepted["sid"] for accepted in simulator.commands()] == [command.sid]
