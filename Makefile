@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 AIRFLOW := 3.3.2
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
-OLDER := 2.11.2 3.1.8
+OLDER := 2.11.2 3.1.8 3.2.2
+# What Airflow 3.2.2 allows and cannot run with: "needs a discriminator field", and no 'svcs_registry'.
+BELOW_3.2.2 := 'fastapi<0.146' 'svcs<26'
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check matrix bench docs fmt build constraints clean
@@ -58,8 +60,8 @@ constraints: $(READY) ## write constraints/ anew, with today's newest versions
 # $(call pin,AIRFLOW,EXTRAS) writes what is installed with one Airflow.
 define pin
 { echo '# What is installed with Airflow $(1), exactly, on Python 3.11 to 3.13. Written by: make constraints'; \
-	echo 'apache-airflow==$(1)' | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 $(2) \
-	--no-annotate --no-header pyproject.toml -; } > constraints/new && mv constraints/new constraints/airflow-$(1).txt
+	printf '%s\n' 'apache-airflow==$(1)' $(BELOW_$(1)) | $(BIN)/uv pip compile --quiet --upgrade --universal \
+	--python-version 3.11 $(2) --no-annotate --no-header pyproject.toml -; } > constraints/new && mv constraints/new constraints/airflow-$(1).txt
 endef
 
 clean: ## remove what make has made, the virtual environment included

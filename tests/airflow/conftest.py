@@ -76,8 +76,8 @@ def new_dag(request):
 
 @pytest.fixture
 def callbacks_called(monkeypatch):
-    """Make ``dag.test()`` of Airflow 3.0 and 3.1 call a task's callbacks, as workers and all other versions do."""
-    if not airflow_is("3.0") or airflow_is("3.2"):
+    """Make ``dag.test()`` of Airflow 3.0 to 3.2 call a task's callbacks, as workers and all other versions do."""
+    if not airflow_is("3.0") or airflow_is("3.3"):
         return
     from airflow.sdk.execution_time import supervisor
 

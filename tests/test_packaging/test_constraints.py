@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 
-@pytest.fixture(params=["2.11.2", "3.1.8", version("apache-airflow")])
+@pytest.fixture(params=["2.11.2", "3.1.8", "3.2.2", version("apache-airflow")])
 def airflow_version(request) -> str:
     return request.param
 
