@@ -19,7 +19,7 @@ $(READY): pyproject.toml $(CONSTRAINTS) scripts/install.sh
 	@sh scripts/install.sh $(VENV) $(CONSTRAINTS) dev
 	@touch $@
 
-demo: $(READY) ## run the nightly reconfiguration of 50 simulated devices, and show what each of them received
+demo: $(READY) ## run the nightly reconfiguration of 200 simulated devices, and show what each of them received
 	@$(BIN)/python -u -m scripts.demo
 
 up: $(READY) ## run Airflow with a simulator beside it, until Ctrl-C
