@@ -232,16 +232,16 @@ class Rollout:
     async def _unsettled(self, number: int, wave: Span) -> Wait | None:
         deadline = self._sent_until(number) + self._rules.wave_timeout
         await self._look_at_open(wave)
-        sids = await _first(WAITED_FOR, wave.open_sids())
+        sids = await wave.open_sids(WAITED_FOR)
         return Wait(sids, deadline) if sids and time.time() < deadline else None
 
     async def _look_at_open(self, span: Span) -> None:
         """Read the status of every command that is not settled."""
-        sids = await _first(LOOKED_AT + 1, span.open_sids())
+        sids = await span.open_sids(LOOKED_AT + 1)
         if len(sids) > LOOKED_AT:
             await self._dispatcher.read_list()
             # The list may lag and lack the newest, so these are asked for by name; the others it has just shown.
-            sids = await _first(LOOKED_AT, span.open_sids())
+            sids = await span.open_sids(LOOKED_AT)
         if sids:
             await self._look(sids)
         await self._ledger.save_changed()
@@ -296,11 +296,3 @@ class Rollout:
     def _may_leave(self, device: Device) -> None:
         if not self._hours.are_open(device.timezone):
             raise NotNow("outside the window")
-
-
-async def _first(count: int, items: AsyncIterator[str]) -> list[str]:
-    """Take so many, or as many as there are."""
-    taken: list[str] = []
-    while len(taken) < count and (item := await anext(items, None)) is not None:
-        taken.append(item)
-    return taken

@@ -55,12 +55,18 @@ class Span:
                 yield device
             await anyio.lowlevel.checkpoint()
 
-    async def open_sids(self) -> AsyncIterator[str]:
-        """Yield the sids of commands that the API has not settled yet, the last device's first."""
+    async def open_sids(self, most: int) -> list[str]:
+        """Return the sids of commands that the API has not settled yet, the last device's first.
+
+        :param most: not more of them
+        """
+        sids: list[str] = []
         for bite in reversed(list(self._bites())):
-            for sid in self._table.open_sids(*bite):
-                yield sid
+            sids += self._table.open_sids(*bite)
+            if len(sids) >= most:
+                break
             await anyio.lowlevel.checkpoint()
+        return sids[:most]
 
     def _bites(self) -> Iterator[tuple[int, int]]:
         for first in range(self._start, self._end, table.BITE):

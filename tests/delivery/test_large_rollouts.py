@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError
 from pathlib import Path
 from types import SimpleNamespace
@@ -77,11 +76,10 @@ async def test_where_many_are_open_the_list_is_read_and_the_newest_are_asked_for
     asked: list[int] = []
     read = Span.open_sids
 
-    async def counted(span: Span) -> AsyncIterator[str]:
-        asked.append(0)
-        async for sid in read(span):
-            asked[-1] += 1
-            yield sid
+    async def counted(span: Span, most: int) -> list[str]:
+        sids = await read(span, most)
+        asked.append(len(sids))
+        return sids
 
     monkeypatch.setattr(Span, "open_sids", counted)
     night.how = rules(wave_timeout=900.0)
