@@ -25,8 +25,8 @@ LOOK_EVERY = 2.0
 #: Unknown outcomes above which nothing new leaves: an API that answers 5xx to everything must not be sent a million.
 MOST_UNKNOWN = 1_000
 #: Times that one command is sent whose outcome stays unknown each time, and that the list never shows: with the default
-#: lag, some three minutes.
-MOST_SENDINGS = 5
+#: lag, some five minutes.
+MOST_SENDINGS = 10
 SAVE_WITHIN = 5.0  # seconds that a task which is being killed may still take to record what it knows
 
 
@@ -37,16 +37,16 @@ class NotNow(Exception):  # noqa: N818  # it is no error
 class _Job:
     """One command on its way."""
 
-    __slots__ = ("began", "device", "entry", "error", "sendings", "tried", "unknown_since")
+    __slots__ = ("alone", "device", "entry", "error", "in_vain", "tried", "unknown_since")
 
     def __init__(self, device: Device, entry: Entry) -> None:
         self.device = device
         self.entry = entry
         self.tried = False
-        self.began = time.monotonic()
-        self.sendings = 0
         self.error: SuperSimError | None = None  # of the last sending, where its outcome was not known
-        self.unknown_since = 0.0
+        self.alone = 0  # sendings of unknown outcome while others were accepted
+        self.in_vain = 0  # such sendings in a row while none was: an outage, which says nothing against this command
+        self.unknown_since = time.monotonic()
 
 
 class Dispatcher:
@@ -207,7 +207,10 @@ class Dispatcher:
         if error:
             log.info("Not known whether the command to SIM %s was accepted; looking it up: %s", job.device.sim, error)
             job.error = error
-            job.sendings += 1
+            if self._accepted_at > job.unknown_since:
+                job.alone, job.in_vain = job.alone + 1, 0
+            else:
+                job.in_vain += 1
         job.unknown_since = time.monotonic()
         self._unknown[job.device.sim] = job
 
@@ -255,7 +258,7 @@ class Dispatcher:
         again = 0
         for job in overdue:
             del self._unknown[job.device.sim]
-            if job.error and job.sendings >= MOST_SENDINGS:
+            if job.error and max(job.alone, job.in_vain) >= MOST_SENDINGS:
                 self._give_up(job, job.error)
                 continue
             if self._ledger.renew(job.entry, fingerprint(job.device.request)):
@@ -270,15 +273,14 @@ class Dispatcher:
 
         :raises SuperSimError: it answers no other either
         """
-        if self._accepted_at > job.began:
+        if job.alone >= MOST_SENDINGS:
             self._refuse(job, error)
             self._finish()
             return
         log.error(
-            "The API has accepted nothing for %.0f s, and its list shows nothing of what was sent %s times meanwhile: "
+            "The API has accepted nothing for long, and its list shows nothing of what was sent %s times meanwhile: "
             "giving up. The next try goes on from here",
-            time.monotonic() - job.began,
-            job.sendings,
+            job.in_vain,
         )
         self._ledger.withdraw(job.entry, str(error))
         raise error

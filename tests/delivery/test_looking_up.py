@@ -17,7 +17,7 @@ from airflow_provider_supersim.delivery import dispatch
 from airflow_provider_supersim.delivery.dispatch import MOST_SENDINGS, Dispatcher
 from airflow_provider_supersim.delivery.ledger import CHUNK, Ledger
 from airflow_provider_supersim.delivery.reconcile import FEW
-from airflow_provider_supersim.delivery.table import REFUSED, Device
+from airflow_provider_supersim.delivery.table import REFUSED, WITHDRAWN, Device
 from airflow_provider_supersim.testing import Simulator
 
 pytestmark = pytest.mark.anyio
@@ -246,7 +246,7 @@ async def test_an_api_that_answers_5xx_to_everything_ends_the_try(
     with pytest.raises(ServerError, match="answered 503"):
         await send(open_client(simulator.url), targets, ledger=await Ledger.open(store, clears=0, restart=False))
     assert len(targets) < simulator.fired()[0]["fired"] <= MOST_SENDINGS * len(targets)
-    assert "The API has accepted nothing for" in caplog.text
+    assert "The API has accepted nothing for long" in caplog.text
 
     simulator.faults()
     await send(open_client(simulator.url), targets, ledger=await Ledger.open(store, clears=0, restart=False))
@@ -256,13 +256,20 @@ async def test_an_api_that_answers_5xx_to_everything_ends_the_try(
 async def test_a_command_over_which_the_api_breaks_counts_as_refused_while_others_are_accepted(
     simulator: Simulator,
 ) -> None:
+    attempts = 0
+
     class BreakingClient(ReachingClient):
         async def send(self, command: IpCommandRequest, **options: Any) -> IpCommand:
+            nonlocal attempts
             if command.sim == broken.sim:
+                attempts += 1
                 raise ServerError("Internal error", request="POST /v1/IpCommands", verdict=Verdict.UNKNOWN, status=500)
+            while attempts < min(turns[command.sim], MOST_SENDINGS):  # noqa: ASYNC110  # one after each attempt
+                await anyio.sleep(0.01)
             return await super().send(command, **options)
 
     broken, *others = devices(20)
+    turns = {one.sim: turn for turn, one in enumerate(others, 1)}
 
     ledger = await send(open_client(simulator.url, kind=BreakingClient), [broken, *others])
 
@@ -270,3 +277,22 @@ async def test_a_command_over_which_the_api_breaks_counts_as_refused_while_other
     entry = ledger.entry(broken.sim)
     assert entry is not None
     assert (entry.status, entry.error) == (REFUSED, "POST /v1/IpCommands answered 500: Internal error")
+
+
+async def test_an_outage_counts_against_no_command_that_was_under_way(simulator: Simulator) -> None:
+    """These have seen others being accepted, when the outage began and when it was over."""
+    simulator.reset(sims=200, settle=0)
+    served, struck = devices(200)[:60], devices(200)[60:]
+    left = {one.sim: MOST_SENDINGS for one in struck}
+
+    class StruckClient(ReachingClient):
+        async def send(self, command: IpCommandRequest, **options: Any) -> IpCommand:
+            if left.get(command.sim):
+                left[command.sim] -= 1
+                raise ServerError("Unavailable", request="POST /v1/IpCommands", verdict=Verdict.UNKNOWN, status=503)
+            return await super().send(command, **options)
+
+    ledger = await send(open_client(simulator.url, kind=StruckClient), [*served, *struck])
+
+    assert commands_by_device(simulator) == once_each([*served, *struck])
+    assert not {entry.status for entry in entries(ledger).values()} & {REFUSED, WITHDRAWN}
