@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import psutil
 from cryptography.fernet import Fernet
+from servers import end_sessions, free_port
 
 READY_WITHIN = 240.0  # seconds; twenty where the processors are free
 TAIL = 25  # lines of a log that a failed test shows
@@ -61,7 +61,7 @@ class Airflow:
         with self._output(name).open("ab") as output:
             self._components[name] = subprocess.Popen(
                 [sys.executable, "-m", "airflow", *arguments],
-                env=self._environment,
+                env={**self._environment, "PGAPPNAME": name},
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -76,9 +76,15 @@ class Airflow:
         self._components[name].wait()
 
     def kill_alone(self, name: str) -> None:
-        """Kill a component's main process; what it has started lives on."""
+        """Kill a component's main process; what it has started lives on.
+
+        The local executor's workers have inherited the scheduler's connections to PostgreSQL and keep them open. A
+        transaction in which it died would go on for ever, and its locks would keep every other scheduler from starting
+        a task. So its sessions are ended here, as PostgreSQL itself ends those of a host that is gone.
+        """
         self._components[name].kill()
         self._components[name].wait()
+        end_sessions(self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], name)
 
     def stop(self) -> None:
         """End everything. Nothing of it is needed any more, so nobody is asked to end in an orderly way."""
@@ -251,13 +257,6 @@ def run_airflow(
         yield airflow
     finally:
         airflow.stop()
-
-
-def free_port() -> int:
-    """Return a free TCP port of this host."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _task(dag_id: str, run_id: str, task_id: str) -> str:

@@ -9,10 +9,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from airflow_processes import free_port
+import psycopg2
 
 PATIENCE = 60.0  # seconds, for what takes two
 #: Nothing outlives the test, so nothing need wait for the disk.
@@ -63,6 +63,18 @@ def run_postgres() -> Iterator[str]:
             run("pg_ctl", "stop", "--wait", "--mode=immediate")
 
 
+def end_sessions(database: str, application: str) -> None:
+    """End the sessions of one application, by the name that it had in ``PGAPPNAME``.
+
+    :param database: URL, as SQLAlchemy takes it
+    """
+    connection = psycopg2.connect(database.replace("+psycopg2", ""))
+    with closing(connection), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = %s", [application]
+        )
+
+
 @contextmanager
 def run_redis() -> Iterator[str]:
     """Run a Redis that keeps nothing, and yield its URL."""
@@ -74,6 +86,13 @@ def run_redis() -> Iterator[str]:
             yield f"redis://127.0.0.1:{port}/0"
         finally:
             process.terminate()
+
+
+def free_port() -> int:
+    """Return a free TCP port of this host."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int) -> None:
