@@ -6,7 +6,11 @@ import asyncio
 import resource
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import NamedTuple
+
+import psutil
 
 from airflow_provider_supersim.api.auth import BasicAuth
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
@@ -15,9 +19,9 @@ from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.api.protocol import VENDORS
 from airflow_provider_supersim.delivery.dispatch import Dispatcher
 from airflow_provider_supersim.delivery.ledger import Ledger
-from airflow_provider_supersim.delivery.store import NoStore
 from airflow_provider_supersim.delivery.table import Device
 from airflow_provider_supersim.hooks.session import UVLOOP
+from airflow_provider_supersim.ledgers import ObjectStorageStore
 from airflow_provider_supersim.simulator.handle import Simulator
 
 PORT = 5683
@@ -60,9 +64,11 @@ async def send_all(simulator: Simulator, targets: Sequence[Device], concurrency:
 
 
 async def send_through(client: AsyncSuperSimClient, targets: Sequence[Device], concurrency: int) -> None:
-    """Send as a rollout does: checked, written ahead, paced, recorded."""
-    ledger = await Ledger.open(NoStore(), clears=0, restart=False)
-    await Dispatcher(client, ledger, concurrency=concurrency).send(targets)
+    """Send as a rollout does: checked, written ahead in a folder, paced, recorded."""
+    with TemporaryDirectory() as folder:
+        ti = SimpleNamespace(dag_id="dag", run_id="run", task_id="send", map_index=-1)
+        ledger = await Ledger.open(ObjectStorageStore(folder, {"ti": ti}), clears=0, restart=False)
+        await Dispatcher(client, ledger, concurrency=concurrency).send(targets)
 
 
 def cost_of(work: Callable[[], Awaitable[object]], commands: int, *, as_shipped: bool = False) -> Cost:
@@ -80,6 +86,12 @@ def cost_of(work: Callable[[], Awaitable[object]], commands: int, *, as_shipped:
 
 async def _awaited(work: Callable[[], Awaitable[object]]) -> None:
     await work()
+
+
+def cpu_of(process: psutil.Process) -> float:
+    """Return the seconds of CPU that another process has taken."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _cpu() -> float:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+HEADINGS = ("what", "ours", "beside it", "wanted", "")
 
 
 class Line(NamedTuple):
@@ -13,12 +16,13 @@ class Line(NamedTuple):
     holds: bool
 
 
-def as_text(lines: list[Line]) -> str:
-    rows = [
-        ("what", "ours", "beside it", "wanted", ""),
-        *[(*line[:4], "yes" if line.holds else "**no**") for line in lines],
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+def as_text(parts: Mapping[str, Sequence[Line]]) -> str:
+    """Return one table of all parts, each under its title."""
+    rows: list[Sequence[str]] = [HEADINGS]
+    for title, lines in parts.items():
+        rows.append((f"**{title}**", "", "", "", ""))
+        rows += [(*line[:4], "yes" if line.holds else "**no**") for line in lines]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     text = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
     ]

@@ -24,7 +24,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_supersim.simulator.handle import Simulator, run_simulator
 from tests.benchmarks.airflow_home import make_home, run_python
-from tests.benchmarks.load import devices, names, send_all
+from tests.benchmarks.load import cpu_of, devices, names, send_all
 from tests.benchmarks.table import Line
 
 WAITING = 10_000
@@ -147,15 +147,15 @@ def _watched(simulator: Simulator, parent: psutil.Process, runner: psutil.Proces
     _until(lambda: simulator.requests()["total"] > 0, "statuses are read")
     simulator.forget_requests()
     lags.write_text("")
-    began, before, parents = time.monotonic(), _cpu(runner), _cpu(parent)
+    began, before, parents = time.monotonic(), cpu_of(runner), cpu_of(parent)
     time.sleep(WATCHED)
     took = time.monotonic() - began
     measured = [float(lag) for line in lags.read_text().splitlines() for lag in line.split()[1:]]
     return Seen(
         requests=simulator.requests()["total"] / took * INTERVAL,
         lag=quantiles(measured, n=100)[-1],
-        cores=(_cpu(runner) - before) / took,
-        parents_cores=(_cpu(parent) - parents) / took,
+        cores=(cpu_of(runner) - before) / took,
+        parents_cores=(cpu_of(parent) - parents) / took,
     )
 
 
@@ -184,11 +184,6 @@ def _triggerer(environment: dict[str, str], log: Path) -> Iterator[tuple[psutil.
     finally:
         started.terminate()
         started.wait()
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _tasks(lags: Path) -> int:
