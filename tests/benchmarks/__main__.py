@@ -28,8 +28,9 @@ PARTS = {
 
 PAGE = """# Benchmarks
 
-Written by `make bench` in one run of {minutes:.0f} minutes on {day:%Y-%m-%d}: {machine}. Ours and its peers take turns
-against the same simulator on the other core. What each line wants is what the project holds itself to.
+Written by `make bench` in one run of {minutes:.0f} minutes, on {day:%Y-%m-%d}: {machine}.
+Ours and its peers take turns against the same simulator on the other core. What each line wants is what the project
+holds itself to.
 
 "CPU" is that of the measured process for each command, with all that it does: ours checks, keeps a pace, writes ahead
 and records; the peers send and read. Ours runs on uvloop, as it does wherever that is installed; the peers, and ours
