@@ -27,6 +27,9 @@ def measure() -> list[Line]:
         asyncio.run(send_all(simulator, devices(sims), 100))
         ours = [command["sid"] for command in simulator.commands()]
         asyncio.run(peers.bare_aiohttp(simulator.url, OTHERS // len(sims) * sims, 100))
+        accepted = simulator.summary()["commands"]["to_sim"]
+        if accepted != len(ours) + OTHERS:
+            raise RuntimeError(f"{accepted} commands were accepted, not {len(ours) + OTHERS}")
         lines = [_line(simulator, vendor, pages, ours[:count]) for vendor, pages in PAGES for count in OURS]
         simulator.advance(90_000.0)
         if not _wait(simulator, "twilio", ours).settled:
