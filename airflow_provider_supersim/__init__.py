@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 def get_provider_info() -> dict[str, Any]:
     """Describe the provider to Airflow, which finds this function by the entry point ``apache_airflow_provider``."""
-    from airflow_provider_supersim.hooks import form
+    from airflow_provider_supersim.hooks import connection_form as form
 
     integration = "Super SIM"
     return {
@@ -43,8 +43,8 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": integration, "python-modules": ["airflow_provider_supersim.triggers.ip_command"]},
         ],
         "extra-links": [
-            "airflow_provider_supersim.links.IpCommandLink",
-            "airflow_provider_supersim.links.IpCommandsLink",
+            "airflow_provider_supersim.runs.links.IpCommandLink",
+            "airflow_provider_supersim.runs.links.IpCommandsLink",
         ],
         "connection-types": [
             {

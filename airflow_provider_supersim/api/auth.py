@@ -15,7 +15,8 @@ import anyio
 import httpx
 from typing_extensions import override
 
-from airflow_provider_supersim.api import protocol, replies
+from airflow_provider_supersim.api import replies
+from airflow_provider_supersim.api import requests as protocol
 from airflow_provider_supersim.api.errors import SuperSimError
 
 Send = Callable[[httpx.Request], Awaitable[replies.Reply]]

@@ -1,4 +1,4 @@
-"""The one client: sends what :mod:`~airflow_provider_supersim.api.protocol` builds, paced."""
+"""The one client: sends what :mod:`~airflow_provider_supersim.api.requests` builds, paced."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any, Self, TypeVar
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay, wait_random_exponential
 
-from airflow_provider_supersim.api import protocol, replies
+from airflow_provider_supersim.api import replies
+from airflow_provider_supersim.api import requests as protocol
 from airflow_provider_supersim.api.auth import Auth
 from airflow_provider_supersim.api.errors import SuperSimError, UnreadableReplyError, Verdict
 from airflow_provider_supersim.api.models import Fleet, IpCommand, IpCommandRequest, Resource, Sim

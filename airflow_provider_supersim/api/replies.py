@@ -26,7 +26,7 @@ from airflow_provider_supersim.api.errors import (
     Verdict,
 )
 from airflow_provider_supersim.api.models import Fleet, IpCommand, Resource, Sim, parse_field
-from airflow_provider_supersim.api.protocol import describe, unsure
+from airflow_provider_supersim.api.requests import describe, unsure
 
 R = TypeVar("R", bound=Resource)
 Redact = Callable[[str], str]

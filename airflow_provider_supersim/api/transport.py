@@ -18,7 +18,8 @@ import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
-from airflow_provider_supersim.api import protocol, replies
+from airflow_provider_supersim.api import replies
+from airflow_provider_supersim.api import requests as protocol
 from airflow_provider_supersim.api.errors import (
     NoReplyError,
     NotConnectedError,

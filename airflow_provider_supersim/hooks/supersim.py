@@ -14,9 +14,9 @@ from airflow.providers.common.compat.connection import get_async_connection, get
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_supersim.api.errors import SuperSimError
-from airflow_provider_supersim.hooks import form
-from airflow_provider_supersim.hooks.account import Account
-from airflow_provider_supersim.hooks.session import Session
+from airflow_provider_supersim.hooks import connection_form as form
+from airflow_provider_supersim.hooks.blocking import Session
+from airflow_provider_supersim.hooks.connection import Account
 
 if TYPE_CHECKING:
     from airflow_provider_supersim.api.client import AsyncSuperSimClient

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
 
-from airflow_provider_supersim.links import IP_COMMAND_URL, IpCommandLink
+from airflow_provider_supersim.runs.links import IP_COMMAND_URL, IpCommandLink
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_supersim.api.models import IpCommand
-    from airflow_provider_supersim.delivery.watch import Waited
+    from airflow_provider_supersim.delivery.waiting.watcher import Waited
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
 
@@ -102,9 +102,14 @@ class SuperSimIpCommandOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send, push the sid, and wait."""
-        from airflow_provider_supersim.delivery.outcome import describe
+        from airflow_provider_supersim.delivery.waiting.sentences import describe
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
-        from airflow_provider_supersim.tasks import airflow_failures, check_on_clear, wait_in_triggerer, wait_in_worker
+        from airflow_provider_supersim.runs.waiting import (
+            airflow_failures,
+            check_on_clear,
+            wait_in_triggerer,
+            wait_in_worker,
+        )
 
         self._hook = hook = SuperSimHook(self.supersim_conn_id)
         with airflow_failures(lambda: self._doing), closing(hook):
@@ -131,18 +136,18 @@ class SuperSimIpCommandOperator(BaseOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on after the trigger has fired.
 
-        :param event: :class:`~airflow_provider_supersim.delivery.watch.Waited` as a dict
+        :param event: :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict
         """
-        from airflow_provider_supersim.tasks import read_event
+        from airflow_provider_supersim.runs.waiting import read_event
 
         return self._conclude(read_event(event))
 
     async def _send_once(self, hook: SuperSimHook, context: Context) -> IpCommand:
         """Send the command, unless an earlier try has sent it."""
         from airflow_provider_supersim.api.models import IpCommandRequest
-        from airflow_provider_supersim.delivery.outcome import describe
-        from airflow_provider_supersim.delivery.single import send_once
-        from airflow_provider_supersim.ledgers import open_ledger, store_for
+        from airflow_provider_supersim.delivery.once.one_command import send_once
+        from airflow_provider_supersim.delivery.waiting.sentences import describe
+        from airflow_provider_supersim.runs.stores import open_ledger, store_for
 
         request = IpCommandRequest.build(
             self.sim,
@@ -163,8 +168,8 @@ class SuperSimIpCommandOperator(BaseOperator):
             self._hook.cancel()
 
     def _conclude(self, waited: Waited) -> dict[str, Any]:
-        from airflow_provider_supersim.delivery.outcome import describe, failed_commands, failed_sentence
-        from airflow_provider_supersim.tasks import check_settled
+        from airflow_provider_supersim.delivery.waiting.sentences import describe, failed_commands, failed_sentence
+        from airflow_provider_supersim.runs.waiting import check_settled
 
         if failed := failed_commands(waited):
             raise AirflowException(failed_sentence(failed))

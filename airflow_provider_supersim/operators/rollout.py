@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_supersim.links import IP_COMMANDS_URL, IpCommandsLink
+from airflow_provider_supersim.runs.links import IP_COMMANDS_URL, IpCommandsLink
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_supersim.fleet import RolloutRun
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
+    from airflow_provider_supersim.runs.rollout import RolloutRun
 
 
 _UNTIL_KILLED = "rolling out; what was sent is in the ledger, and the next try, or a clear, goes on from there"
@@ -168,9 +168,9 @@ class SuperSimRolloutOperator(BaseOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on after the trigger has fired.
 
-        :param event: :class:`~airflow_provider_supersim.delivery.watch.Waited` as a dict
+        :param event: :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict
         """
-        from airflow_provider_supersim.tasks import check_readable, read_event
+        from airflow_provider_supersim.runs.waiting import check_readable, read_event
 
         check_readable(read_event(event))
         return self._go_on(context, fresh=False)
@@ -182,13 +182,13 @@ class SuperSimRolloutOperator(BaseOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Tell OpenLineage of ``targets_path`` as input and of ``report_path`` as output."""
-        from airflow_provider_supersim import lineage
+        from airflow_provider_supersim.runs import lineage
 
         return lineage.files(read=self.targets_path, written=self.report_path)
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Tell it of the report only where this try has written it, as it does where a gate shut."""
-        from airflow_provider_supersim import lineage
+        from airflow_provider_supersim.runs import lineage
 
         written = self.report_path if self._run is not None and self._run.report_written else None
         return lineage.files(read=self.targets_path, written=written)
@@ -204,10 +204,10 @@ class SuperSimRolloutOperator(BaseOperator):
         return content
 
     def _go_on(self, context: Context, *, fresh: bool) -> dict[str, Any]:
-        from airflow_provider_supersim.api.protocol import IP_COMMANDS
-        from airflow_provider_supersim.fleet import RolloutRun
+        from airflow_provider_supersim.api.requests import IP_COMMANDS
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
-        from airflow_provider_supersim.tasks import airflow_failures, wait_in_triggerer
+        from airflow_provider_supersim.runs.rollout import RolloutRun
+        from airflow_provider_supersim.runs.waiting import airflow_failures, wait_in_triggerer
 
         self._hook = hook = SuperSimHook(self.supersim_conn_id)
         with airflow_failures(lambda: _UNTIL_KILLED), closing(hook):

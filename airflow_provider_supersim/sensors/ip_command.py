@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import (
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_supersim.delivery.watch import Waited
+    from airflow_provider_supersim.delivery.waiting.watcher import Waited
 
 
 class SuperSimIpCommandSensor(BaseSensorOperator):
@@ -60,7 +60,7 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
         if not self.deferrable:
             with self._in_our_words():
                 return super().execute(context)
-        from airflow_provider_supersim.tasks import wait_in_triggerer
+        from airflow_provider_supersim.runs.waiting import wait_in_triggerer
 
         return wait_in_triggerer(
             self,
@@ -78,7 +78,7 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
     def poke(self, context: Context) -> bool:
         """Read the statuses once."""
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
-        from airflow_provider_supersim.tasks import airflow_failures, look_once
+        from airflow_provider_supersim.runs.waiting import airflow_failures, look_once
 
         with airflow_failures(lambda: "a status was being read"), closing(SuperSimHook(self.supersim_conn_id)) as hook:
             return self._all_sent(look_once(hook, self._sids()))
@@ -86,10 +86,10 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
         """Go on after the trigger has fired.
 
-        :param event: :class:`~airflow_provider_supersim.delivery.watch.Waited` as a dict
+        :param event: :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict
         """
-        from airflow_provider_supersim.delivery.outcome import overdue_sentence
-        from airflow_provider_supersim.tasks import check_readable, read_event
+        from airflow_provider_supersim.delivery.waiting.sentences import overdue_sentence
+        from airflow_provider_supersim.runs.waiting import check_readable, read_event
 
         waited = read_event(event)
         if not self._all_sent(waited):
@@ -104,7 +104,7 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
         return [sid.strip() for sid in sids]
 
     def _all_sent(self, waited: Waited) -> bool:
-        from airflow_provider_supersim.delivery.outcome import failed_commands, failed_sentence, summary
+        from airflow_provider_supersim.delivery.waiting.sentences import failed_commands, failed_sentence, summary
 
         self._seen = waited
         if failed := failed_commands(waited):
@@ -115,7 +115,7 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
     @contextmanager
     def _in_our_words(self) -> Iterator[None]:
         """Name the commands where Airflow says only that a sensor has timed out, or was skipped by ``soft_fail``."""
-        from airflow_provider_supersim.delivery.outcome import overdue_sentence
+        from airflow_provider_supersim.delivery.waiting.sentences import overdue_sentence
 
         try:
             yield

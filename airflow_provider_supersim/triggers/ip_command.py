@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_supersim.delivery.watch import Waited, watcher_of
-from airflow_provider_supersim.hooks.account import Account
+from airflow_provider_supersim.delivery.waiting.watcher import Waited, watcher_of
+from airflow_provider_supersim.hooks.connection import Account
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
 
@@ -20,8 +20,8 @@ class SuperSimIpCommandTrigger(BaseTrigger):
     """Fire once, when every command is settled, at the deadline, or when the statuses cannot be read.
 
     All triggers of a connection in one triggerer share one poller. The event is
-    :class:`~airflow_provider_supersim.delivery.watch.Waited` as a dict. The trigger only reads: a triggerer that dies
-    and starts it again sends nothing.
+    :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict. The trigger only reads: a triggerer
+    that dies and starts it again sends nothing.
 
     :param ip_command_sids: sids (``HG…``) to wait for; with none, the trigger fires at the deadline
     :param supersim_conn_id: the connection

@@ -11,17 +11,17 @@ from airflow_provider_supersim.api.auth import BasicAuth
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import SuperSimError, Verdict
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest, Status
-from airflow_provider_supersim.api.protocol import VENDORS
-from airflow_provider_supersim.delivery.ledger import Ledger
-from airflow_provider_supersim.delivery.single import send_once
-from airflow_provider_supersim.delivery.table import ABOUT_TO_SEND, REFUSED, WITHDRAWN
+from airflow_provider_supersim.api.requests import VENDORS
+from airflow_provider_supersim.delivery.once.ledger import Ledger
+from airflow_provider_supersim.delivery.once.one_command import send_once
+from airflow_provider_supersim.delivery.state.states import State
 from airflow_provider_supersim.simulator.handle import Simulator
 from scripts.pictures import svg
 
 SIM = "device-0001"
 LAG = 0.2  # seconds; the real one is 30
 POST = {"method": "POST", "path": "/v1/IpCommands", "count": 1}
-STATES = (ABOUT_TO_SEND, WITHDRAWN, REFUSED, *Status)
+STATES = (State.ABOUT_TO_SEND, State.NOT_SENT, State.REFUSED, *Status)
 
 
 class Step(NamedTuple):
@@ -224,9 +224,9 @@ def trace(simulator: Simulator) -> list[Story]:
 
 
 _LOOKS = {
-    ABOUT_TO_SEND: ("ledger", "written ahead"),
-    WITHDRAWN: ("ledger", "not sent"),
-    REFUSED: ("bad", "refused"),
+    State.ABOUT_TO_SEND: ("ledger", "written ahead"),
+    State.NOT_SENT: ("ledger", "not sent"),
+    State.REFUSED: ("bad", "refused"),
     Status.QUEUED: ("ledger", "queued"),
     Status.SENT: ("good", "sent"),
     Status.FAILED: ("bad", "failed"),

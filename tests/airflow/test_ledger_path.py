@@ -3,10 +3,10 @@
 import pytest
 from features import airflow_is
 
-from airflow_provider_supersim.fleet import PROGRESS_KEY
-from airflow_provider_supersim.ledgers import ObjectStorageStore
 from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
+from airflow_provider_supersim.runs.rollout import PROGRESS_KEY
+from airflow_provider_supersim.runs.stores import ObjectStorageStore
 
 TARGETS = ["device-0001", "device-0002", "device-0003"]
 

@@ -100,7 +100,7 @@ def test_openlineage_is_told_of_both_files(told, task, ended, written):
 )
 def test_a_file_has_the_name_that_openlineage_gives_it(path, namespace, name):
     pytest.importorskip("airflow.providers.openlineage")
-    from airflow_provider_supersim import lineage
+    from airflow_provider_supersim.runs import lineage
 
     told = lineage.files(read=path, written=None)
 
@@ -142,4 +142,8 @@ def test_a_dag_file_does_not_import_openlineage():
     loaded = set(ran.stdout.split())
     assert "airflow_provider_supersim.operators.rollout" in loaded
     # Airflow itself reads what its providers say of themselves, and no more.
-    assert not loaded & {"airflow_provider_supersim.lineage", "airflow.providers.openlineage.extractors", "openlineage"}
+    assert not loaded & {
+        "airflow_provider_supersim.runs.lineage",
+        "airflow.providers.openlineage.extractors",
+        "openlineage",
+    }

@@ -8,9 +8,9 @@ import importlib
 import pytest
 from features import airflow_is
 
-from airflow_provider_supersim.links import IP_COMMAND_URL, IpCommandLink
 from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
+from airflow_provider_supersim.runs.links import IP_COMMAND_URL, IpCommandLink
 
 WAITING = pytest.mark.parametrize("deferrable", [False, True], ids=["in_the_worker", "deferred"])
 SOON = {"device_port": 4000, "poll_interval": 0.1}

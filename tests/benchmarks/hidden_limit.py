@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 
 from airflow_provider_supersim.api.pace import Pace
-from airflow_provider_supersim.delivery.targets import Device
+from airflow_provider_supersim.delivery.targets.plan import Device
 from airflow_provider_supersim.simulator.handle import Simulator, run_simulator
 from tests.benchmarks.load import client_of, devices, names, send_through
 from tests.benchmarks.table import Line

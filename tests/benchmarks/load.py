@@ -17,12 +17,12 @@ from airflow_provider_supersim.api.auth import BasicAuth
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.models import IpCommandRequest
 from airflow_provider_supersim.api.pace import Pace
-from airflow_provider_supersim.api.protocol import VENDORS
-from airflow_provider_supersim.delivery.dispatch import Dispatcher
-from airflow_provider_supersim.delivery.ledger import Ledger
-from airflow_provider_supersim.delivery.table import Device
-from airflow_provider_supersim.hooks.session import UVLOOP
-from airflow_provider_supersim.ledgers import ObjectStorageStore
+from airflow_provider_supersim.api.requests import VENDORS
+from airflow_provider_supersim.delivery.once.dispatcher import Dispatcher
+from airflow_provider_supersim.delivery.once.ledger import Ledger
+from airflow_provider_supersim.delivery.state.device import Device
+from airflow_provider_supersim.hooks.blocking import UVLOOP
+from airflow_provider_supersim.runs.stores import ObjectStorageStore
 from airflow_provider_supersim.simulator.handle import Simulator
 
 PORT = 5683

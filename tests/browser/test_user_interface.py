@@ -8,7 +8,7 @@ from airflow_ui import SCREENSHOTS, SECRETS
 from features import airflow_is
 from playwright.sync_api import expect
 
-from airflow_provider_supersim.hooks.form import EXTRA_FIELDS, PLACEHOLDERS, RELABELING
+from airflow_provider_supersim.hooks.connection_form import EXTRA_FIELDS, PLACEHOLDERS, RELABELING
 
 pytestmark = pytest.mark.skipif(not airflow_is("3.3"), reason="The UI of Airflow before 3.3 is another one.")
 

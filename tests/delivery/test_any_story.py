@@ -7,15 +7,15 @@ from contextlib import suppress
 from typing import Any
 
 import anyio
-from ground import POST, ReachingClient, TextStore, device, open_client, rollout, rules
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from support import POST, ReachingClient, TextStore, device, open_client, rollout, rules
 
 from airflow_provider_supersim.api.errors import SuperSimError
-from airflow_provider_supersim.delivery.ledger import Ledger
-from airflow_provider_supersim.delivery.report import Row
-from airflow_provider_supersim.delivery.rollout import End
+from airflow_provider_supersim.delivery.once.ledger import Ledger
+from airflow_provider_supersim.delivery.rollout.engine import End
+from airflow_provider_supersim.delivery.rollout.report import Row
 from airflow_provider_supersim.testing import Simulator
 
 SIMS = [f"device-{number:04d}" for number in range(1, 9)]

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mortal_rollout
-from ground import commands_by_device, devices, once_each
+import killed_rollout
+from support import commands_by_device, devices, once_each
 
 from airflow_provider_supersim.testing import Simulator
 
@@ -33,7 +33,7 @@ IN_THE_LAST_WAVE = ("between a POST and its record", 150)
 def deaths(seed: int) -> list[tuple[str, float]]:
     chance = random.Random(seed)
     fates = [(point, chance.randint(1, most)) for point, most in POINTS.items()]
-    return [*fates, (mortal_rollout.BY_THE_CLOCK, chance.uniform(0.05, 0.3)), IN_THE_LAST_WAVE]
+    return [*fates, (killed_rollout.BY_THE_CLOCK, chance.uniform(0.05, 0.3)), IN_THE_LAST_WAVE]
 
 
 def test_a_process_may_be_killed_anywhere(simulator: Simulator, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_process_may_be_killed_anywhere(simulator: Simulator, tmp_path: Path) 
         story = {"url": simulator.url, "sims": sims, "lag": LIST_LAG + 0.3}
         story |= {"waves": [*SMALL_WAVES, "100%"], "deaths": deaths(number)}
         (folder / "story.json").write_text(json.dumps(story))
-        command = [sys.executable, mortal_rollout.__file__, str(folder / "story.json")]
+        command = [sys.executable, killed_rollout.__file__, str(folder / "story.json")]
         processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
     for process in processes:
         _, said = process.communicate()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import anyio
-from ground import EVERY_FAULT, TextStore, commands_by_device, devices, entries, once_each, open_client
+from support import EVERY_FAULT, TextStore, commands_by_device, devices, entries, once_each, open_client
 
-from airflow_provider_supersim.delivery.dispatch import Dispatcher
-from airflow_provider_supersim.delivery.ledger import Ledger
+from airflow_provider_supersim.delivery.once.dispatcher import Dispatcher
+from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.testing import Simulator
 
 LIST_LAG = 2.0

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 
 import anyio
 from anyio.to_thread import run_sync
-from ground import EVERY_FAULT, TextStore, commands_by_device, devices, entries, once_each, open_client
+from support import EVERY_FAULT, TextStore, commands_by_device, devices, entries, once_each, open_client
 
-from airflow_provider_supersim.delivery.dispatch import Dispatcher
-from airflow_provider_supersim.delivery.ledger import Ledger
+from airflow_provider_supersim.delivery.once.dispatcher import Dispatcher
+from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.testing import Simulator, run_simulator
 
 SEEDS = range(20)

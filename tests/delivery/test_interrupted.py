@@ -13,16 +13,15 @@ from urllib.parse import urlsplit
 
 import anyio
 import pytest
-from ground import POST, TextStore, commands_by_device, devices, entries, once_each, open_client, rollout, rules
+from support import POST, TextStore, commands_by_device, devices, entries, once_each, open_client, rollout, rules
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import AuthenticationError, NotConnectedError, ServerError, SuperSimError
 from airflow_provider_supersim.api.pace import Pace
-from airflow_provider_supersim.delivery.ledger import Ledger
-from airflow_provider_supersim.delivery.report import NOT_SENT, UNKNOWN
-from airflow_provider_supersim.delivery.rollout import End, Rollout
-from airflow_provider_supersim.delivery.table import ABOUT_TO_SEND
-from airflow_provider_supersim.hooks.session import Session
+from airflow_provider_supersim.delivery.once.ledger import Ledger
+from airflow_provider_supersim.delivery.rollout.engine import End, Rollout
+from airflow_provider_supersim.delivery.state.states import word
+from airflow_provider_supersim.hooks.blocking import Session
 from airflow_provider_supersim.testing import Simulator
 
 TARGETS = devices(180)
@@ -50,7 +49,7 @@ def assert_each_got_one(simulator: Simulator, last: Rollout) -> None:
 async def reported(store: TextStore) -> dict[str, str]:
     """What the ledger on its own says, were it read now."""
     found = entries(await Ledger.open(store, clears=0, restart=False))
-    return {sim: {ABOUT_TO_SEND: UNKNOWN}.get(entry.status, entry.status) for sim, entry in found.items()}
+    return {sim: word(entry.status) for sim, entry in found.items()}
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -93,7 +92,7 @@ def test_a_cancel_stops_within_a_second_and_records_what_is_known(simulator: Sim
     assert accepted < len(TARGETS)
     known = anyio.run(reported, store)
     assert sum(status in ("queued", "sent") for status in known.values()) >= 20
-    assert commands_by_device(simulator).keys() <= {sim for sim, status in known.items() if status != NOT_SENT}
+    assert commands_by_device(simulator).keys() <= {sim for sim, status in known.items() if status != "not_sent"}
     simulator.settings(latency=0)
     assert len(simulator.commands()) == accepted
     assert_each_got_one(simulator, anyio.run(the_next_try, simulator, store))
@@ -106,7 +105,7 @@ async def test_what_waits_for_its_turn_when_the_task_is_killed_is_known_not_to_h
         with anyio.move_on_after(0.5):
             await a_try(client, store)
 
-    unknown = [sim for sim, status in (await reported(store)).items() if status == UNKNOWN]
+    unknown = [sim for sim, status in (await reported(store)).items() if status == "unknown"]
     assert 0 < len(simulator.commands()) < len(TARGETS)
     assert len(unknown) <= 1  # the one that was under way
     assert_each_got_one(simulator, await the_next_try(simulator, store))

@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 import time_machine
 from airflow.providers.common.compat.sdk import AirflowException
-from ground import TextStore, commands_by_device, device, devices, once_each, open_client, rules
-from ground import rollout as prepare
-from nights import MIDNIGHT, Night
+from support import TextStore, commands_by_device, device, devices, once_each, open_client, rules
+from support import rollout as prepare
+from task_runs import MIDNIGHT, TaskRun
 
-from airflow_provider_supersim.delivery import rollout, table
-from airflow_provider_supersim.delivery.ledger import CHUNK, Ledger
-from airflow_provider_supersim.delivery.rollout import Wait
-from airflow_provider_supersim.delivery.span import Span
-from airflow_provider_supersim.hooks.session import Session
+from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger
+from airflow_provider_supersim.delivery.rollout import engine as rollout
+from airflow_provider_supersim.delivery.rollout.engine import Wait
+from airflow_provider_supersim.delivery.state import working_set as table
+from airflow_provider_supersim.delivery.state.positions import Positions
+from airflow_provider_supersim.hooks.blocking import Session
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 from airflow_provider_supersim.testing import Simulator
 
@@ -41,11 +42,11 @@ def night(simulator: Simulator, clock: time_machine.Coordinates, monkeypatch: py
     monkeypatch.setattr(rollout, "LOOKED_AT", 32)
     simulator.reset(sims=COUNT, settle=1)
     simulator.stop_clock(MIDNIGHT.isoformat())
-    return Night(simulator, clock, rules(waves=[100, "100%"], wave_timeout=900.0))
+    return TaskRun(simulator, clock, rules(waves=[100, "100%"], wave_timeout=900.0))
 
 
 @pytest.mark.anyio
-async def test_the_newest_commands_are_waited_for_and_then_all_are_looked_at(night: Night) -> None:
+async def test_the_newest_commands_are_waited_for_and_then_all_are_looked_at(night: TaskRun) -> None:
     end = await night.try_it(devices(COUNT))
 
     newest = {command["sid"]: command["sim_name"] for command in night.simulator.commands()}
@@ -57,7 +58,7 @@ async def test_the_newest_commands_are_waited_for_and_then_all_are_looked_at(nig
 
 
 @pytest.mark.anyio
-async def test_others_that_settle_later_are_waited_for_next(night: Night) -> None:
+async def test_others_that_settle_later_are_waited_for_next(night: TaskRun) -> None:
     slow = [one.sim for one in devices(COUNT)[150:180]]
     night.simulator.set_behaviour(slow, settle=100)
 
@@ -70,18 +71,18 @@ async def test_others_that_settle_later_are_waited_for_next(night: Night) -> Non
 
 @pytest.mark.anyio
 async def test_where_many_are_open_the_list_is_read_and_the_newest_are_asked_for_by_name(
-    night: Night, monkeypatch: pytest.MonkeyPatch
+    night: TaskRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The list shows nothing of the last five minutes, so the newest have to be asked for."""
     asked: list[int] = []
-    read = Span.open_sids
+    read = Positions.open_sids
 
-    async def counted(span: Span, most: int) -> list[str]:
+    async def counted(span: Positions, most: int) -> list[str]:
         sids = await read(span, most)
         asked.append(len(sids))
         return sids
 
-    monkeypatch.setattr(Span, "open_sids", counted)
+    monkeypatch.setattr(Positions, "open_sids", counted)
     night.how = rules(wave_timeout=900.0)
     await night.step(devices(COUNT), fresh=True)
     night.simulator.advance(60)
@@ -98,7 +99,7 @@ async def test_where_many_are_open_the_list_is_read_and_the_newest_are_asked_for
 
 
 @pytest.mark.anyio
-async def test_few_that_get_a_second_attempt_are_found_among_many_and_written_together(night: Night) -> None:
+async def test_few_that_get_a_second_attempt_are_found_among_many_and_written_together(night: TaskRun) -> None:
     night.how = rules(attempts=2, wave_timeout=900.0)
     bad = [one.sim for one in devices(COUNT)[::50]]
     night.simulator.set_behaviour(bad, network="offline")

@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator
 from copy import deepcopy
 
 import pytest
-from ground import TextStore, device, entries
 from pendulum import DateTime
+from support import TextStore, device, entries
 
 from airflow_provider_supersim.api.errors import NotFoundError, Verdict
 from airflow_provider_supersim.api.models import Direction, IpCommand, IpCommandRequest, PayloadType, Status
-from airflow_provider_supersim.delivery.ledger import Ledger, LedgerTakenError, fingerprint
-from airflow_provider_supersim.delivery.store import NoStore, Store
-from airflow_provider_supersim.delivery.table import ABOUT_TO_SEND, REFUSED, WITHDRAWN, Device
+from airflow_provider_supersim.delivery.once.ledger import Ledger, LedgerTakenError, fingerprint
+from airflow_provider_supersim.delivery.once.store import NoStore, Store
+from airflow_provider_supersim.delivery.state.device import Device
+from airflow_provider_supersim.delivery.state.states import State
 
 pytestmark = pytest.mark.anyio
 
@@ -58,8 +59,8 @@ async def test_a_retry_finds_what_was_recorded_and_what_was_about_to_be_sent() -
 
     assert {sim: entry.status for sim, entry in entries(again).items()} == {
         "one": "queued",
-        "two": REFUSED,
-        "three": ABOUT_TO_SEND,
+        "two": State.REFUSED,
+        "three": State.ABOUT_TO_SEND,
     }
     assert again.entry("one").sid == command(1).sid
     assert "no such SIM" in str(again.entry("two").error)
@@ -71,7 +72,7 @@ async def test_without_a_place_nothing_is_remembered() -> None:
     ledger = await reopened(store)
     await ledger.write_ahead({"one": "a"}, since=1000)
 
-    assert ledger.entry("one").status == ABOUT_TO_SEND
+    assert ledger.entry("one").status == State.ABOUT_TO_SEND
     assert not entries(await reopened(store))
 
 
@@ -82,7 +83,7 @@ async def test_what_is_not_saved_was_about_to_be_sent() -> None:
     ledger.accept(entry, command(1))
 
     # Read from a copy: who opens the store itself takes the ledger over.
-    assert (await reopened(deepcopy(store))).entry("one").status == ABOUT_TO_SEND
+    assert (await reopened(deepcopy(store))).entry("one").status == State.ABOUT_TO_SEND
 
     await ledger.save_changed()
     assert (await reopened(store)).entry("one").sid == command(1).sid
@@ -210,7 +211,7 @@ async def test_no_value_outgrows_the_store(letter: str, attempts: int) -> None:
     assert max(len(text) for text in store.texts.values()) <= MOST_BYTES
     again = await reopened(store)
     assert len(entries(again)) == len(targets)
-    assert {entry.status for entry in entries(again).values()} == {WITHDRAWN}
+    assert {entry.status for entry in entries(again).values()} == {State.NOT_SENT}
     assert json.dumps(again.entry(targets[0].sim).error).isascii()
     assert again.entry(targets[0].sim).error.endswith("...")
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import mortal_writer
+import killed_writer
 import pytest
 from features import needs_memory_storage
-from ground import entries
+from support import entries
 
-from airflow_provider_supersim.delivery.store import NoStore
-from airflow_provider_supersim.ledgers import ObjectStorageStore, TaskStateStore, open_ledger, store_for
+from airflow_provider_supersim.delivery.once.store import NoStore
+from airflow_provider_supersim.runs.stores import ObjectStorageStore, TaskStateStore, open_ledger, store_for
 
 LOG = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def test_a_half_written_file_is_no_value(tmp_path: Path) -> None:
 
 def test_a_process_may_be_killed_while_it_writes(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, mortal_writer.__file__, str(tmp_path), "10"], capture_output=True, text=True, check=False
+        [sys.executable, killed_writer.__file__, str(tmp_path), "10"], capture_output=True, text=True, check=False
     )
 
     assert done.returncode == 0, done.stderr

@@ -8,16 +8,27 @@ from typing import Any
 
 import anyio
 import pytest
-from ground import POST, ReachingClient, TextStore, commands_by_device, device, devices, entries, once_each, open_client
+from support import (
+    POST,
+    ReachingClient,
+    TextStore,
+    commands_by_device,
+    device,
+    devices,
+    entries,
+    once_each,
+    open_client,
+)
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import ServerError, Verdict
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
-from airflow_provider_supersim.delivery import dispatch
-from airflow_provider_supersim.delivery.dispatch import MOST_SENDINGS, Dispatcher
-from airflow_provider_supersim.delivery.ledger import CHUNK, Ledger
-from airflow_provider_supersim.delivery.reconcile import FEW
-from airflow_provider_supersim.delivery.table import REFUSED, WITHDRAWN, Device
+from airflow_provider_supersim.delivery.once import dispatcher as dispatch
+from airflow_provider_supersim.delivery.once.dispatcher import MOST_SENDINGS, Dispatcher
+from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger
+from airflow_provider_supersim.delivery.once.reconcile import FEW
+from airflow_provider_supersim.delivery.state.device import Device
+from airflow_provider_supersim.delivery.state.states import State
 from airflow_provider_supersim.testing import Simulator
 
 pytestmark = pytest.mark.anyio
@@ -276,7 +287,7 @@ async def test_a_command_over_which_the_api_breaks_counts_as_refused_while_other
     assert commands_by_device(simulator) == once_each(others)
     entry = ledger.entry(broken.sim)
     assert entry is not None
-    assert (entry.status, entry.error) == (REFUSED, "POST /v1/IpCommands answered 500: Internal error")
+    assert (entry.status, entry.error) == (State.REFUSED, "POST /v1/IpCommands answered 500: Internal error")
 
 
 async def test_an_outage_counts_against_no_command_that_was_under_way(simulator: Simulator) -> None:
@@ -295,4 +306,4 @@ async def test_an_outage_counts_against_no_command_that_was_under_way(simulator:
     ledger = await send(open_client(simulator.url, kind=StruckClient), [*served, *struck])
 
     assert commands_by_device(simulator) == once_each([*served, *struck])
-    assert not {entry.status for entry in entries(ledger).values()} & {REFUSED, WITHDRAWN}
+    assert not {entry.status for entry in entries(ledger).values()} & {State.REFUSED, State.NOT_SENT}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-from ground import commands_by_device, devices, once_each
+from support import commands_by_device, devices, once_each
 
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 from airflow_provider_supersim.testing import Simulator

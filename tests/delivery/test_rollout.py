@@ -6,11 +6,11 @@ import time
 
 import pytest
 import time_machine
-from ground import commands_by_device, device, devices, once_each, rules
-from nights import MIDNIGHT, Night
+from support import commands_by_device, device, devices, once_each, rules
+from task_runs import MIDNIGHT, TaskRun
 
-from airflow_provider_supersim.delivery.rollout import End
-from airflow_provider_supersim.delivery.waves import Gate
+from airflow_provider_supersim.delivery.rollout.engine import End
+from airflow_provider_supersim.delivery.rollout.waves import Gate
 from airflow_provider_supersim.testing import Simulator
 
 pytestmark = pytest.mark.anyio
@@ -27,8 +27,8 @@ def night(simulator: Simulator, clock: time_machine.Coordinates):
     simulator.reset(sims=100, settle=1)
     simulator.stop_clock(MIDNIGHT.isoformat())
 
-    def begin(**how: object) -> Night:
-        return Night(simulator, clock, rules(**{"wave_timeout": 900.0, **how}))
+    def begin(**how: object) -> TaskRun:
+        return TaskRun(simulator, clock, rules(**{"wave_timeout": 900.0, **how}))
 
     return begin
 
@@ -150,7 +150,7 @@ async def test_devices_that_never_settle_are_waited_for_until_the_timeout(night)
     assert commands_by_device(one.simulator) == once_each(devices(20))
 
     one.simulator.set_behaviour("device-0004", network="never")
-    halted = await Night(one.simulator, one.clock, one.how).try_it(devices(20))
+    halted = await TaskRun(one.simulator, one.clock, one.how).try_it(devices(20))
     assert "2 without a final status" in str(halted.halted)
 
 

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 import anyio
 import pytest
 import time_machine
-from ground import POST, TextStore, commands_by_device, device, devices, once_each, open_client, rollout, rules
-from nights import Night
+from support import POST, TextStore, commands_by_device, device, devices, once_each, open_client, rollout, rules
+from task_runs import TaskRun
 
 from airflow_provider_supersim.api.pace import Pace
-from airflow_provider_supersim.delivery.ledger import Ledger
-from airflow_provider_supersim.delivery.rollout import End, Wait
-from airflow_provider_supersim.delivery.window import Window
+from airflow_provider_supersim.delivery.once.ledger import Ledger
+from airflow_provider_supersim.delivery.rollout.engine import End, Wait
+from airflow_provider_supersim.delivery.rollout.window import Window
 from airflow_provider_supersim.testing import Simulator
 
 pytestmark = pytest.mark.anyio
@@ -33,19 +33,19 @@ def clock():
 
 
 @pytest.fixture
-def night(simulator: Simulator, clock: time_machine.Coordinates) -> Night:
+def night(simulator: Simulator, clock: time_machine.Coordinates) -> TaskRun:
     simulator.reset(sims=100, settle=1)
-    return Night(simulator, clock, rules(window=NIGHTLY, wave_timeout=900.0))
+    return TaskRun(simulator, clock, rules(window=NIGHTLY, wave_timeout=900.0))
 
 
-async def test_it_waits_for_the_window_to_open(night: Night) -> None:
+async def test_it_waits_for_the_window_to_open(night: TaskRun) -> None:
     end = await night.try_it(devices(20))
 
     assert night.waits[0] == (0, Wait([], at("01:00").timestamp()))
     assert end.summary["sent"] == 20
 
 
-async def test_what_the_window_shuts_out_is_sent_in_the_next_by_the_next_try(night: Night) -> None:
+async def test_what_the_window_shuts_out_is_sent_in_the_next_by_the_next_try(night: TaskRun) -> None:
     night.how = rules(window=NIGHTLY, wave_timeout=900.0, waves=[10, "100%"])
     before = night.wait
 
@@ -65,7 +65,7 @@ async def test_what_the_window_shuts_out_is_sent_in_the_next_by_the_next_try(nig
     assert commands_by_device(night.simulator) == once_each(devices(20))
 
 
-async def test_a_try_that_goes_on_after_the_window_ends_instead_of_waiting_for_tomorrow(night: Night) -> None:
+async def test_a_try_that_goes_on_after_the_window_ends_instead_of_waiting_for_tomorrow(night: TaskRun) -> None:
     night.clock.move_to(at("04:59"))
     night.how = rules(window=NIGHTLY, wave_timeout=900.0, waves=[10, "100%"])
     await night.step(devices(20), fresh=True)
@@ -79,7 +79,7 @@ async def test_a_try_that_goes_on_after_the_window_ends_instead_of_waiting_for_t
     assert len(night.simulator.commands()) == 10
 
 
-async def test_each_device_has_its_own_hours(night: Night) -> None:
+async def test_each_device_has_its_own_hours(night: TaskRun) -> None:
     window = Window.build({"start": "01:00", "end": "05:00"}, timezone_needed=False)
     night.how = rules(window=window, wave_timeout=900.0)
     targets = [
@@ -101,7 +101,7 @@ async def test_each_device_has_its_own_hours(night: Night) -> None:
     ]
 
 
-async def test_no_second_attempt_leaves_outside_it(night: Night) -> None:
+async def test_no_second_attempt_leaves_outside_it(night: TaskRun) -> None:
     night.how = rules(window=NIGHTLY, wave_timeout=900.0, attempts=2, attempt_delay=3600.0)
     night.clock.move_to(at("04:30"))
     night.simulator.set_behaviour("all", network="offline")
@@ -112,7 +112,7 @@ async def test_no_second_attempt_leaves_outside_it(night: Night) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 20])
-async def test_what_was_lost_is_looked_up_at_any_hour_and_sent_at_none_but_its_own(night: Night, count: int) -> None:
+async def test_what_was_lost_is_looked_up_at_any_hour_and_sent_at_none_but_its_own(night: TaskRun, count: int) -> None:
     """Half of the commands of a try that died were accepted. By day the next one claims those and sends no other."""
     night.clock.move_to(at("04:59"))
     targets = devices(count)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from ground import POST, TextStore, device, open_client
+from support import POST, TextStore, device, open_client
 
 from airflow_provider_supersim.api.errors import BadRequestError, ServerError
 from airflow_provider_supersim.api.models import IpCommand
-from airflow_provider_supersim.delivery.dispatch import MOST_SENDINGS
-from airflow_provider_supersim.delivery.ledger import Ledger, fingerprint
-from airflow_provider_supersim.delivery.single import send_once
+from airflow_provider_supersim.delivery.once.dispatcher import MOST_SENDINGS
+from airflow_provider_supersim.delivery.once.ledger import Ledger, fingerprint
+from airflow_provider_supersim.delivery.once.one_command import send_once
 from airflow_provider_supersim.testing import Simulator
 
 pytestmark = pytest.mark.anyio

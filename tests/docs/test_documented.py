@@ -11,7 +11,7 @@ from documentation import EXAMPLES
 from messages import raised, returned, warned
 
 from airflow_provider_supersim.api import errors
-from airflow_provider_supersim.hooks import form
+from airflow_provider_supersim.hooks import connection_form as form
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator

@@ -114,7 +114,7 @@ def part(file: str, name: str) -> list[str]:
 def test_connections_are_what_they_say(name, expected):
     from airflow.sdk import Connection
 
-    from airflow_provider_supersim.hooks.account import Account
+    from airflow_provider_supersim.hooks.connection import Account
 
     accounts = []
     for line in part("connection.sh", name):

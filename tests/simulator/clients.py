@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from airflow_provider_supersim.hooks.account import Account
+from airflow_provider_supersim.hooks.connection import Account
 
 TOKEN_PATH = "/api-services/v1/auth/token"
 COMMANDS = "/v1/IpCommands"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from clients import client_at, client_of, listed, seen
-from wire import reply, wire
+from raw_server import raw_server, reply
 
 from airflow_provider_supersim.api import client as client_module
 from airflow_provider_supersim.api.errors import (
@@ -137,7 +137,7 @@ async def test_a_reply_without_a_date_does_not_make_an_old_one_fresh(monkeypatch
     first = reply(sim, Date="Thu, 02 Jan 2031 03:04:05 GMT")
     later = reply(page, Date="Thu, 02 Jan 2031 03:05:05 GMT")
     now = SimpleNamespace(monotonic=lambda: 1000.0)
-    async with wire(first, reply(sim), later) as server, client_at(server.url) as client:
+    async with raw_server(first, reply(sim), later) as server, client_at(server.url) as client:
         monkeypatch.setattr(client_module, "time", now)
         await client.get_sim("HS1")
         now.monotonic = lambda: 1060.0
@@ -146,6 +146,6 @@ async def test_a_reply_without_a_date_does_not_make_an_old_one_fresh(monkeypatch
 
 
 async def test_an_api_that_tells_no_time_is_a_clear_error():
-    async with wire(reply({"ip_commands": [], "meta": {}})) as server, client_at(server.url) as client:
+    async with raw_server(reply({"ip_commands": [], "meta": {}})) as server, client_at(server.url) as client:
         with pytest.raises(SuperSimError, match="no readable Date header"):
             await client.date()

@@ -7,7 +7,7 @@ import itertools
 import anyio
 import pytest
 from clients import COMMANDS, client_at, client_of, seen
-from wire import reply, wire
+from raw_server import raw_server, reply
 
 from airflow_provider_supersim.api import client as client_module
 from airflow_provider_supersim.api.errors import SuperSimError, TooManyRequestsError, Verdict
@@ -157,7 +157,7 @@ async def test_there_is_a_pause_before_every_further_try_the_first_one_too(monke
         times.append(anyio.current_time())
         writer.write(reply(COMMAND, status="201 Created"))
 
-    async with wire(refuse, refuse, accept) as server, client_at(server.url, keep_trying=10) as client:
+    async with raw_server(refuse, refuse, accept) as server, client_at(server.url, keep_trying=10) as client:
         await client.send_ip_command("s", "x", 1)
     pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert len(pauses) == 2
@@ -166,7 +166,7 @@ async def test_there_is_a_pause_before_every_further_try_the_first_one_too(monke
 
 async def test_a_wish_to_wait_longer_than_one_would_keep_trying_ends_at_once_with_the_wish(monkeypatch):
     refusal = reply({"code": 20429}, status="429 Too Many Requests", Retry_After="3600")
-    async with wire(refusal) as server, client_at(server.url, keep_trying=30) as client:
+    async with raw_server(refusal) as server, client_at(server.url, keep_trying=30) as client:
         with anyio.fail_after(5), pytest.raises(TooManyRequestsError) as caught:
             await client.send_ip_command("s", "x", 1)
     assert caught.value.retry_after == 3600

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clients import COMMANDS, client_at, client_of, listed, seen
-from wire import reply, wire
+from raw_server import raw_server, reply
 
 from airflow_provider_supersim.api.errors import NotFoundError, SuperSimError, UnreadableReplyError, Verdict
 
@@ -77,7 +77,7 @@ async def test_no_page_is_asked_for_before_it_is_wanted(supersim_simulator):
 
 async def test_links_are_followed_letter_for_letter(supersim_simulator):
     link = "/v1/Sims?PageSize=2&Page=1&PageToken=PA%2Bx%20y%3D&Fleet=a%26b"
-    async with wire(page("HS1", next_page_url=link), page("HS2")) as server, client_at(server.url) as client:
+    async with raw_server(page("HS1", next_page_url=link), page("HS2")) as server, client_at(server.url) as client:
         assert [sim.sid async for sim in client.iter_sims()] == ["HS1", "HS2"]
     path, _, query = server.requests[1].target.partition("?")
     assert path == "/v1/Sims"
@@ -85,9 +85,9 @@ async def test_links_are_followed_letter_for_letter(supersim_simulator):
 
 
 async def test_credentials_never_follow_a_link_to_another_origin():
-    async with wire(page("HS9")) as elsewhere:
+    async with raw_server(page("HS9")) as elsewhere:
         first = page("HS1", next_page_url=f"{elsewhere.url}/v1/Sims?Page=1")
-        async with wire(first) as server, client_at(server.url) as client:
+        async with raw_server(first) as server, client_at(server.url) as client:
             sims = client.iter_sims()
             assert (await anext(sims)).sid == "HS1"
             with pytest.raises(UnreadableReplyError, match=f"at http://127.0.0.1, not at {server.url}") as caught:
@@ -98,9 +98,9 @@ async def test_credentials_never_follow_a_link_to_another_origin():
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_no_redirect_is_followed(status):
-    async with wire(page("HS9")) as elsewhere:
+    async with raw_server(page("HS9")) as elsewhere:
         moved = reply(status=f"{status} Moved", Location=f"{elsewhere.url}/v1/Sims")
-        async with wire(moved) as server, client_at(server.url) as client:
+        async with raw_server(moved) as server, client_at(server.url) as client:
             with pytest.raises(SuperSimError) as caught:
                 await listed(client.iter_sims())
     assert caught.value.status == status
@@ -136,7 +136,7 @@ async def test_a_fleet_that_is_not_there_is_not_found(supersim_simulator):
 async def test_a_list_that_leads_to_itself_is_not_followed_for_ever():
     same = "/v1/Sims?PageSize=1000"
     replies = [page("HS1", next_page_url=same)] * 2
-    async with wire(*replies) as server, client_at(server.url) as client:
+    async with raw_server(*replies) as server, client_at(server.url) as client:
         with pytest.raises(UnreadableReplyError, match="the same page again") as caught:
             await listed(client.iter_sims())
     assert caught.value.verdict is Verdict.REFUSED

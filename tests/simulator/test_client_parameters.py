@@ -6,7 +6,7 @@ import base64
 
 import pytest
 from clients import COMMANDS, client_at, client_of, listed, seen
-from wire import reply, wire
+from raw_server import raw_server, reply
 
 pytestmark = pytest.mark.anyio
 
@@ -177,7 +177,7 @@ async def test_sims_and_fleets_are_fetched_by_sid_and_by_unique_name(supersim_si
     ],
 )
 async def test_a_name_stays_one_segment_of_the_path_on_the_wire(name, target):
-    async with wire(reply({"sid": "HS1", "status": "active"})) as server, client_at(server.url) as client:
+    async with raw_server(reply({"sid": "HS1", "status": "active"})) as server, client_at(server.url) as client:
         await client.get_sim(name)
     assert [request.target for request in server.requests] == [target]
 

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from wire import cut, reply, wire
+from raw_server import cut, raw_server, reply
 
 from airflow_provider_supersim.api.errors import NotConnectedError, SuperSimError, Verdict
 
@@ -68,7 +68,7 @@ def tls(certificate):
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize("scheme", ["http://", ""])
 async def test_the_environments_proxy_is_used(monkeypatch, name, scheme):
-    async with wire(reply(SIM)) as proxy:
+    async with raw_server(reply(SIM)) as proxy:
         monkeypatch.setenv(name, proxy.url.replace("http://", scheme))
         async with client_at("http://127.9.9.9:1") as client:
             await client.get_sim("HS1")
@@ -79,7 +79,7 @@ async def test_the_environments_proxy_is_used(monkeypatch, name, scheme):
 async def test_no_proxy_is_used_where_the_environment_says_so(monkeypatch, free_port, exception):
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port}")
     monkeypatch.setenv("NO_PROXY", exception)
-    async with wire(reply(SIM)) as server, client_at(server.url) as client:
+    async with raw_server(reply(SIM)) as server, client_at(server.url) as client:
         assert (await client.get_sim("HS1")).sid == "HS1"
 
 
@@ -108,7 +108,7 @@ async def test_a_proxy_that_is_down_means_that_nothing_was_processed(monkeypatch
 
 @pytest.mark.parametrize("status", ["403 Forbidden", "407 Proxy Authentication Required", "502 Bad Gateway"])
 async def test_a_proxy_that_opens_no_tunnel_means_that_nothing_was_processed(monkeypatch, status):
-    async with wire(reply(b"<html>no</html>", status=status)) as proxy:
+    async with raw_server(reply(b"<html>no</html>", status=status)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("http://", "http://me:proxy-word@"))
         async with client_at("https://127.9.9.9", password="s3cret-of-the-account") as client:
             with pytest.raises(NotConnectedError) as caught:
@@ -123,7 +123,7 @@ async def test_a_proxy_that_opens_no_tunnel_means_that_nothing_was_processed(mon
 
 
 async def test_https_goes_through_the_proxys_tunnel(monkeypatch, tls, certificate):
-    async with wire(reply(SIM), tls=tls) as server:
+    async with raw_server(reply(SIM), tls=tls) as server:
 
         async def tunnel(writer, requests):
             host, _, port = requests[-1].target.partition(":")
@@ -137,7 +137,7 @@ async def test_https_goes_through_the_proxys_tunnel(monkeypatch, tls, certificat
             finally:
                 onward.close()
 
-        async with wire(tunnel) as proxy:
+        async with raw_server(tunnel) as proxy:
             monkeypatch.setenv("HTTPS_PROXY", proxy.url)
             async with client_at(server.url, verify=str(certificate[0])) as client:
                 assert (await client.get_sim("HS1")).sid == "HS1"
@@ -159,7 +159,7 @@ class Relay(asyncio.Protocol):
 
 
 async def test_a_certificate_that_nobody_trusts_is_refused_before_anything_is_sent(tls):
-    async with wire(reply(SIM), tls=tls) as server, client_at(server.url) as client:
+    async with raw_server(reply(SIM), tls=tls) as server, client_at(server.url) as client:
         with pytest.raises(NotConnectedError, match=r"the certificate is not trusted of 127\.0\.0\.1: ") as caught:
             await client.send_ip_command("s", "x", 1)
     assert caught.value.verdict is Verdict.REFUSED
@@ -167,13 +167,16 @@ async def test_a_certificate_that_nobody_trusts_is_refused_before_anything_is_se
 
 
 async def test_a_ca_bundle_makes_it_trusted(tls, certificate):
-    async with wire(reply(SIM), tls=tls) as server, client_at(server.url, verify=str(certificate[0])) as client:
+    async with raw_server(reply(SIM), tls=tls) as server, client_at(server.url, verify=str(certificate[0])) as client:
         assert (await client.get_sim("HS1")).sid == "HS1"
 
 
 async def test_a_certificate_for_another_name_is_refused(tls, certificate):
     bundle = str(certificate[0])
-    async with wire(reply(SIM), tls=tls, host="127.0.0.2") as server, client_at(server.url, verify=bundle) as client:
+    async with (
+        raw_server(reply(SIM), tls=tls, host="127.0.0.2") as server,
+        client_at(server.url, verify=bundle) as client,
+    ):
         with pytest.raises(NotConnectedError, match="certificate") as caught:
             await client.send_ip_command("s", "x", 1)
     assert caught.value.verdict is Verdict.REFUSED
@@ -203,7 +206,7 @@ async def test_a_tls_handshake_that_fails_means_that_nothing_was_processed(hands
 
 
 async def test_a_connection_lost_inside_tls_says_nothing_about_a_command(tls, certificate):
-    async with wire(cut, tls=tls) as server, client_at(server.url, verify=str(certificate[0])) as client:
+    async with raw_server(cut, tls=tls) as server, client_at(server.url, verify=str(certificate[0])) as client:
         with pytest.raises(SuperSimError) as caught:
             await client.send_ip_command("s", "x", 1)
     assert caught.value.verdict is Verdict.UNKNOWN

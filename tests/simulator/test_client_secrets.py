@@ -10,7 +10,7 @@ import traceback
 
 import pytest
 from clients import client_at, client_of
-from wire import reply, wire
+from raw_server import raw_server, reply
 
 from airflow_provider_supersim.api.errors import SuperSimError
 
@@ -71,7 +71,7 @@ ECHOES = {
 
 @pytest.mark.parametrize("make", ECHOES.values(), ids=ECHOES)
 async def test_an_echo_of_the_request_shows_no_secret_of_twilio(everything_logged, make):
-    async with wire(echoing(make)) as server, client_at(server.url, password=PASSWORD) as client:
+    async with raw_server(echoing(make)) as server, client_at(server.url, password=PASSWORD) as client:
         with pytest.raises(SuperSimError) as posted:
             await client.send_ip_command("s", "x", 1)
         with pytest.raises(SuperSimError) as got:
@@ -85,7 +85,10 @@ async def test_an_echo_of_the_request_shows_no_secret_of_twilio(everything_logge
 async def test_an_echo_of_the_request_shows_no_token_of_kore(everything_logged, make):
     token = reply({"access_token": TOKEN, "expires_in": 3600})
     echo = echoing(make)
-    async with wire(token, echo, token, echo) as server, client_at(server.url, "kore", password=PASSWORD) as client:
+    async with (
+        raw_server(token, echo, token, echo) as server,
+        client_at(server.url, "kore", password=PASSWORD) as client,
+    ):
         with pytest.raises(SuperSimError) as posted:
             await client.send_ip_command("s", "x", 1)
     shown = everything(posted.value) + everything_logged.text
@@ -95,7 +98,7 @@ async def test_an_echo_of_the_request_shows_no_token_of_kore(everything_logged, 
 
 @pytest.mark.parametrize("make", ECHOES.values(), ids=ECHOES)
 async def test_an_echo_of_the_token_request_does_not_show_the_secret(everything_logged, make):
-    async with wire(echoing(make)) as server, client_at(server.url, "kore", password=PASSWORD) as client:
+    async with raw_server(echoing(make)) as server, client_at(server.url, "kore", password=PASSWORD) as client:
         with pytest.raises(SuperSimError) as caught:
             await client.get_sim("s")
     shown = everything(caught.value) + everything_logged.text
@@ -106,7 +109,7 @@ async def test_an_echo_of_the_token_request_does_not_show_the_secret(everything_
 @pytest.mark.parametrize("body", ["", "truncated {", "scalar"])
 async def test_a_token_reply_that_cannot_be_read_is_not_quoted(everything_logged, body):
     broken = {"": f'{{"access_token": "{TOKEN}"}}', "scalar": f'"{TOKEN}"'}.get(body, f'{{"access_token": "{TOKEN}')
-    async with wire(reply(broken.encode())) as server, client_at(server.url, "kore") as client:
+    async with raw_server(reply(broken.encode())) as server, client_at(server.url, "kore") as client:
         with pytest.raises(SuperSimError, match="token endpoint") as caught:
             await client.get_sim("s")
     assert TOKEN not in everything(caught.value) + everything_logged.text

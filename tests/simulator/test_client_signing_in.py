@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 from clients import COMMANDS, TOKEN_PATH, client_at, client_of, seen
-from wire import reply, wire
+from raw_server import raw_server, reply
 
 from airflow_provider_supersim.api.errors import AuthenticationError, SuperSimError, Verdict
 
@@ -155,7 +155,7 @@ async def test_a_token_endpoint_that_stays_down_leaves_no_doubt_about_the_comman
 async def test_the_request_that_is_made_again_carries_the_new_token(status):
     refusal = reply({"message": "deny", "error": "Invalid or expired token"}, status=status)
     answers = [token("first"), refusal, token("second"), reply(COMMAND, status="201 Created")]
-    async with wire(*answers) as server, client_at(server.url, "kore") as client:
+    async with raw_server(*answers) as server, client_at(server.url, "kore") as client:
         await client.send_ip_command("s", "x", 1)
     assert [request.headers.get("authorization") for request in server.requests] == [
         None,
@@ -171,6 +171,6 @@ async def test_no_credentials_of_the_netrc_file_are_used(tmp_path, monkeypatch):
     (tmp_path / ".netrc").chmod(0o600)
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     answers = [token("first"), reply(COMMAND, status="201 Created")]
-    async with wire(*answers) as server, client_at(server.url, "kore") as client:
+    async with raw_server(*answers) as server, client_at(server.url, "kore") as client:
         await client.send_ip_command("s", "x", 1)
     assert [request.headers.get("authorization") for request in server.requests] == [None, "Bearer first"]

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 from clients import client_at
-from wire import cut, hang, reply, wire
+from raw_server import cut, hang, raw_server, reply
 
 from airflow_provider_supersim.api.errors import (
     NoReplyError,
@@ -87,7 +87,7 @@ async def half_a_chunk(writer, requests):
     ids=lambda answer: answer.__name__ if callable(answer) else repr(answer[:40]),
 )
 async def test_a_connection_that_was_lost_after_the_request_left_says_nothing_about_a_command(answer):
-    async with wire(answer) as server:
+    async with raw_server(answer) as server:
         posted, got = await both_fail(server.url)
     assert isinstance(posted, NoReplyError)
     assert isinstance(got, NoReplyError)
@@ -99,7 +99,7 @@ async def test_a_connection_that_was_lost_after_the_request_left_says_nothing_ab
 
 @pytest.mark.parametrize("answer", [hang, half_a_reply_and_silence], ids=["silence", "half a reply and silence"])
 async def test_a_time_out_says_nothing_about_a_command(answer):
-    async with wire(answer) as server:
+    async with raw_server(answer) as server:
         posted, got = await both_fail(server.url, timeout=0.2)
     assert isinstance(posted, NoReplyError)
     assert (posted.verdict, got.verdict) == (Verdict.UNKNOWN, Verdict.TRY_AGAIN)
@@ -123,7 +123,7 @@ async def test_a_time_out_says_nothing_about_a_command(answer):
     ids=lambda answer: repr(answer[-40:]),
 )
 async def test_a_2xx_that_cannot_be_read_says_nothing_about_a_command(answer):
-    async with wire(answer) as server:
+    async with raw_server(answer) as server:
         posted, got = await both_fail(server.url)
     assert isinstance(posted, UnreadableReplyError)
     assert (posted.verdict, got.verdict) == (Verdict.UNKNOWN, Verdict.TRY_AGAIN)
@@ -131,13 +131,13 @@ async def test_a_2xx_that_cannot_be_read_says_nothing_about_a_command(answer):
 
 async def test_a_gzipped_reply_is_read():
     answer = reply(gzip.compress(COMMAND), status="201 Created", Content_Encoding="gzip")
-    async with wire(answer) as server, client_at(server.url) as client:
+    async with raw_server(answer) as server, client_at(server.url) as client:
         assert (await client.send_ip_command("s", "x", 1)).sid == "HG1"
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "307 Moved", "408 Timeout", "500 Error", "502 Bad", "504 Timeout"])
 async def test_an_error_of_the_server_or_of_a_proxy_says_nothing_about_a_command(status):
-    async with wire(reply(b"<html></html>", status=status, Location="https://example.com/")) as server:
+    async with raw_server(reply(b"<html></html>", status=status, Location="https://example.com/")) as server:
         posted, got = await both_fail(server.url)
     assert type(posted) is type(got) is ServerError
     assert (posted.verdict, got.verdict) == (Verdict.UNKNOWN, Verdict.TRY_AGAIN)
@@ -177,7 +177,7 @@ async def test_a_connection_that_died_in_the_pool_is_no_reason_to_send_twice():
         await writer.drain()
         writer.close()
 
-    async with wire(answer_once, answer_once) as server, client_at(server.url) as client:
+    async with raw_server(answer_once, answer_once) as server, client_at(server.url) as client:
         for _ in range(2):
             try:
                 await client.send_ip_command("s", "x", 1)

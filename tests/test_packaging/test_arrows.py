@@ -43,8 +43,8 @@ def test_the_arrows_are_kept(copy):
     ("module", "line", "broken"),
     [
         ("api/models.py", "import airflow", "api and delivery know nothing of Airflow"),
-        ("delivery/watch.py", "from airflow.sdk import BaseHook", "api and delivery know nothing of Airflow"),
-        ("delivery/watch.py", "import httpx", "HTTP is spoken in api alone"),
+        ("delivery/waiting/watcher.py", "from airflow.sdk import BaseHook", "api and delivery know nothing of Airflow"),
+        ("delivery/waiting/watcher.py", "import httpx", "HTTP is spoken in api alone"),
         ("hooks/supersim.py", "import aiohttp", "HTTP is spoken in api alone"),
         ("api/models.py", f"from {PACKAGE} import delivery", "arrows run one way"),
         ("hooks/supersim.py", f"from {PACKAGE}.operators import ip_command", "arrows run one way"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import time_machine
 
-from airflow_provider_supersim.hooks.account import Account
+from airflow_provider_supersim.hooks.connection import Account
 
 
 @pytest.fixture(scope="module")

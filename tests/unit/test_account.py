@@ -12,7 +12,7 @@ from rich.pretty import pretty_repr
 
 from airflow_provider_supersim.api.auth import BasicAuth, ClientCredentialsAuth
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
-from airflow_provider_supersim.hooks.account import Account
+from airflow_provider_supersim.hooks.connection import Account
 
 SID, KEY = "AC" + 32 * "a", "SK" + 32 * "b"
 

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_supersim.api.errors import UnreadableReplyError, Verdict
 from airflow_provider_supersim.api.models import IpCommandRequest
-from airflow_provider_supersim.api.protocol import SIMS, VENDORS, Endpoint, basic_header, describe, token_request
+from airflow_provider_supersim.api.requests import SIMS, VENDORS, Endpoint, basic_header, describe, token_request
 
 ENDPOINT = Endpoint("https://supersim.twilio.com", 30.0)
 

@@ -7,8 +7,8 @@ import importlib.util
 import pytest
 
 from airflow_provider_supersim import get_provider_info
-from airflow_provider_supersim.hooks.account import Account
-from airflow_provider_supersim.hooks.form import EXTRA_FIELDS, PLACEHOLDERS
+from airflow_provider_supersim.hooks.connection import Account
+from airflow_provider_supersim.hooks.connection_form import EXTRA_FIELDS, PLACEHOLDERS
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
 (CONNECTION_TYPE,) = get_provider_info()["connection-types"]

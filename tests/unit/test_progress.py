@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from airflow_provider_supersim.delivery.progress import Counts, Progress, summarise
+from airflow_provider_supersim.delivery.rollout.progress import Progress, summarise
+from airflow_provider_supersim.delivery.state.counts import Counts
 
 
 def test_each_status_counts_once():

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_supersim.delivery import report
-from airflow_provider_supersim.delivery.report import (
+from airflow_provider_supersim.delivery.rollout import report
+from airflow_provider_supersim.delivery.rollout.report import (
     SUFFIXES,
     Row,
     check_report_library,

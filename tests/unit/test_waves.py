@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_supersim.delivery.waves import Gate, check_waves, wave_ends
+from airflow_provider_supersim.delivery.rollout.waves import Gate, check_waves, wave_ends
 
 
 @pytest.mark.parametrize(

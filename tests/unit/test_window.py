@@ -14,7 +14,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_supersim.delivery.window import Window, zone
+from airflow_provider_supersim.delivery.rollout.window import Window
+from airflow_provider_supersim.delivery.timezones import zone
 
 ZONES = [
     "UTC",

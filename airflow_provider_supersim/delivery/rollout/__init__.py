@@ -1,0 +1,1 @@
+"""A rollout: waves, gates, window, progress and report."""

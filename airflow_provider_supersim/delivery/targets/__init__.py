@@ -1,0 +1,1 @@
+"""From files, lists and Fleets to devices, each with its command."""

@@ -1,0 +1,26 @@
+"""Timezones by name."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from pendulum import Timezone
+
+
+def zone(name: object) -> Timezone:
+    """Return the timezone of that name.
+
+    :raises ValueError: there is none
+    """
+    found = _look_up(name) if isinstance(name, str) else None
+    if found is None:
+        raise ValueError(f"timezone must be a name such as 'Europe/Berlin', got {name!r}")
+    return found
+
+
+@lru_cache(maxsize=1024)  # zoneinfo keeps eight, a fleet can be in more; and a look in vain costs the most
+def _look_up(name: str) -> Timezone | None:
+    try:
+        return Timezone(name)
+    except (ValueError, OSError):  # an OSError where the name is that of a folder of the database
+        return None

@@ -1,0 +1,1 @@
+"""Wait for the statuses of commands."""

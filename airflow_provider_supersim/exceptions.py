@@ -1,0 +1,146 @@
+"""What a task of this provider fails with: one class for each cause that a callback or a retry policy tells apart.
+
+Every message ends in its code in brackets, such as ``[rollout-halted]``. The page *Errors and what to do* has an anchor
+of that name. Codes are stable; the words may get better.
+
+Airflow does not retry subclasses of ``AirflowFailException``: these are the errors that a retry cannot fix.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
+
+
+class SuperSimTaskError(AirflowException):
+    """Base of all of them.
+
+    :ivar code: stable name of the cause, to be matched by alerts
+    """
+
+    code: ClassVar[str]
+
+    def __str__(self) -> str:
+        """Return the message, and its code."""
+        return f"{super().__str__()} [{self.code}]"
+
+
+class BadArgumentError(SuperSimTaskError, AirflowFailException):
+    """An argument of the operator, or a field of the connection, cannot be right. Nothing was sent."""
+
+    code = "bad-argument"
+
+
+class TargetsInvalidError(SuperSimTaskError, AirflowFailException):
+    """Rows of the targets that no command can be made of. Nothing was sent."""
+
+    code = "targets-invalid"
+
+
+class CredentialsRefusedError(SuperSimTaskError, AirflowFailException):
+    """The API refused the connection's credentials, or they may not do this (401, 403)."""
+
+    code = "credentials-refused"
+
+
+class RequestRefusedError(SuperSimTaskError, AirflowFailException):
+    """The API refused the request: no such SIM or Fleet, or a parameter that it does not take (4xx)."""
+
+    code = "request-refused"
+
+
+class RolloutHaltedError(SuperSimTaskError, AirflowFailException):
+    """A gate shut: too many devices failed. Later waves were not sent."""
+
+    code = "rollout-halted"
+
+
+class WindowClosedError(SuperSimTaskError):
+    """The window closed before every device had its turn. The next try continues when it opens again."""
+
+    code = "window-closed"
+
+
+class CommandFailedError(SuperSimTaskError):
+    """An IP Command got the status ``failed``."""
+
+    code = "command-failed"
+
+
+class CommandsFailedError(CommandFailedError, AirflowFailException):
+    """One of the IP Commands that a sensor waits for failed. No retry of the sensor changes that."""
+
+
+class NotSettledError(SuperSimTaskError):
+    """An IP Command had no final status within ``timeout``."""
+
+    code = "not-settled"
+
+
+class SensorTimedOutError(NotSettledError, AirflowSensorTimeout):
+    """The same, for a sensor."""
+
+
+class SensorSkippedError(NotSettledError, AirflowSkipException):
+    """The same, for a sensor with ``soft_fail=True``."""
+
+
+class StatusesUnreadableError(SuperSimTaskError):
+    """The statuses could not be read for long. The next try continues to wait, and sends nothing."""
+
+    code = "statuses-unreadable"
+
+
+class ApiUnreachableError(SuperSimTaskError):
+    """The API could not be reached, or answered with 5xx, for as long as the task tried."""
+
+    code = "api-unreachable"
+
+
+class ThrottledError(SuperSimTaskError):
+    """The API answered 429 for as long as the task tried."""
+
+    code = "throttled"
+
+
+class LedgerUnreadableError(SuperSimTaskError):
+    """The ledger cannot be read, so nothing is sent: what earlier tries sent is not known."""
+
+    code = "ledger-unreadable"
+
+
+class LedgerTakenError(SuperSimTaskError):
+    """A later try of the task has opened the ledger; this one sends nothing more."""
+
+    code = "ledger-taken"
+
+
+class StorageError(SuperSimTaskError):
+    """``targets_path``, ``report_path`` or ``ledger_path`` cannot be read or written."""
+
+    code = "storage"
+
+
+class TaskKilledError(SuperSimTaskError):
+    """Somebody ended the task while it ran."""
+
+    code = "task-killed"
+
+
+class TaskTimedOutError(SuperSimTaskError, AirflowTaskTimeout):
+    """The task's ``execution_timeout`` ran out."""
+
+    code = "execution-timeout"
+
+
+class EventUnreadableError(SuperSimTaskError):
+    """The trigger's event cannot be read: triggerer and worker run different versions of this provider."""
+
+    code = "event-unreadable"

@@ -1,0 +1,184 @@
+"""What an Airflow connection says about a Super SIM account, checked; and the client that it makes."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Mapping
+from typing import Any, Protocol
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from airflow_provider_supersim.api.auth import Auth, BasicAuth, ClientCredentialsAuth
+from airflow_provider_supersim.api.client import AsyncSuperSimClient
+from airflow_provider_supersim.api.pace import Pace
+from airflow_provider_supersim.api.requests import VENDORS, Vendor
+from airflow_provider_supersim.hooks.connection_form import EXTRA_FIELDS
+
+
+class ConnectionFields(Protocol):
+    """The fields of an Airflow connection that are read here."""
+
+    conn_id: str
+    host: str | None
+    login: str | None
+    password: str | None
+    port: int | None
+    schema: str | None
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """One account at one vendor, and how to speak to it. Equal accounts share what can be shared."""
+
+    vendor: Vendor
+    login: str
+    password: str
+    base_url: str
+    token_url: str | None
+    timeout: float
+    max_concurrency: int
+    max_rate: float | None
+    ca_bundle: str | None
+
+    def __repr__(self) -> str:
+        return f"Account({self.login} at {self.base_url})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("login", self.login), ("base_url", self.base_url)]
+
+    @classmethod
+    def read(cls, connection: ConnectionFields, extra: Mapping[str, Any]) -> Account:
+        """Check a connection's fields.
+
+        :param extra: the connection's extra, decoded
+        :raises ValueError: with one sentence that names the connection and the field
+        """
+        try:
+            return cls._read(connection, {key: value for key, value in extra.items() if value not in (None, "")})
+        except ValueError as error:
+            raise ValueError(f"Connection {connection.conn_id!r}: {error}") from None
+
+    @classmethod
+    def _read(cls, connection: ConnectionFields, extra: Mapping[str, Any]) -> Account:
+        if unknown := sorted(set(extra) - set(EXTRA_FIELDS)):
+            raise ValueError(f"extra has unknown fields {unknown}; known are {sorted(EXTRA_FIELDS)}")
+        host, login = (connection.host or "").strip(), (connection.login or "").strip()
+        vendor = _vendor(extra.get("vendor"), host, login)
+        if not login or not connection.password:
+            raise ValueError(
+                "login and password are needed: "
+                + (
+                    "client id and secret"
+                    if vendor.token_url
+                    else "Account SID and Auth Token, or API Key SID and secret"
+                )
+            )
+        if "token_url" in extra and vendor.token_url is None:
+            raise ValueError(f"extra.token_url is for KORE; {vendor.name} signs in with login and password alone")
+        return cls(
+            vendor=vendor,
+            login=login,
+            password=connection.password,
+            base_url=_url("host", _with_port(host, connection)) if host else vendor.base_url,
+            token_url=_url("token_url", str(extra["token_url"])) if "token_url" in extra else vendor.token_url,
+            timeout=_number(extra, "timeout", float, 30.0),
+            max_concurrency=_number(extra, "max_concurrency", int, vendor.max_concurrency),
+            max_rate=_number(extra, "max_rate", float, None),
+            ca_bundle=_ca_bundle(extra.get("verify")),
+        )
+
+    def client(self, *, keep_trying: float = 120.0) -> AsyncSuperSimClient:
+        """Return a new client for the account, not yet open.
+
+        :param keep_trying: see :class:`AsyncSuperSimClient`
+        """
+        return AsyncSuperSimClient(
+            self.vendor,
+            self._auth(),
+            base_url=self.base_url,
+            timeout=self.timeout,
+            pace=Pace(self.max_concurrency, self.max_rate),
+            ca_bundle=self.ca_bundle,
+            keep_trying=keep_trying,
+        )
+
+    def _auth(self) -> Auth:
+        if self.token_url is None:
+            return BasicAuth(self.login, self.password)
+        return ClientCredentialsAuth(self.token_url, self.login, self.password, timeout=self.timeout)
+
+
+def _vendor(name: object, host: str, login: str) -> Vendor:
+    if name is not None:
+        if str(name).lower() not in VENDORS:
+            raise ValueError(f"extra.vendor must be one of {sorted(VENDORS)}, got {name!r}")
+        return VENDORS[str(name).lower()]
+    for vendor in VENDORS.values():
+        if vendor.name in host.lower():
+            return vendor
+    if login.startswith(("AC", "SK")):
+        return VENDORS["twilio"]
+    raise ValueError("neither host nor login tells the vendor; set extra.vendor to 'twilio' or 'kore'")
+
+
+def _with_port(host: str, connection: ConnectionFields) -> str:
+    """Put together what the URI form of a connection takes apart: ``supersim://…@host:8025``."""
+    url = host if "://" in host else f"{connection.schema or 'https'}://{host}"
+    return f"{url}:{connection.port}" if connection.port and _parts("host", url).port is None else url
+
+
+def _url(field: str, url: str) -> str:
+    parts = _parts(field, url)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise ValueError(f"{field} is plain http://, which would show the credentials to the network; use https://")
+    return url.rstrip("/")
+
+
+def _parts(field: str, url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # also from reading the port
+        fits = False
+    if not fits or parts.username or parts.query or parts.fragment or any(map(str.isspace, url)):
+        # What is wrong with it may be a secret in it: it is not quoted.
+        raise ValueError(
+            f"{field} must be a host name or an http(s) URL, without user, query, fragment and white space"
+        )
+    return parts
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _number(extra: Mapping[str, Any], field: str, kind: type[int | float], default: Any) -> Any:
+    """Read a number that may have come as text, as the older forms give it."""
+    if field not in extra:
+        return default
+    try:
+        number = kind(str(extra[field]))
+    except ValueError:
+        number = kind(0)
+    if not 0 < number < float("inf"):
+        whole = "whole " if kind is int else ""
+        raise ValueError(f"extra.{field} must be a {whole}number above 0, got {extra[field]!r}")
+    return number
+
+
+def _ca_bundle(verify: object) -> str | None:
+    if verify is None or verify is True or str(verify).lower() == "true":
+        return None
+    if verify is False or str(verify).lower() in ("false", "0", "no", "off"):
+        raise ValueError("extra.verify cannot be switched off; give the path of a CA bundle that knows the host")
+    try:
+        ssl.create_default_context(cafile=str(verify))
+    except OSError as error:  # ssl's own errors are such
+        raise ValueError(
+            f"extra.verify must be the path of a CA bundle; {str(verify)!r} is none here: {error}"
+        ) from None
+    return str(verify)

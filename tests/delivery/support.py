@@ -1,0 +1,178 @@
+"""What these tests share: devices, clients, stores, and a rollout taken up as a task does it, without Airflow."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_supersim.api.auth import BasicAuth, ClientCredentialsAuth
+from airflow_provider_supersim.api.client import AsyncSuperSimClient
+from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
+from airflow_provider_supersim.api.requests import VENDORS
+from airflow_provider_supersim.delivery.once.dispatcher import Dispatcher
+from airflow_provider_supersim.delivery.once.ledger import Ledger
+from airflow_provider_supersim.delivery.rollout.engine import End, Rollout, Rules, Wait
+from airflow_provider_supersim.delivery.rollout.waves import Gate
+from airflow_provider_supersim.delivery.state.device import Device, Entry
+from airflow_provider_supersim.testing import Simulator
+
+ACCOUNT = "AC" + 32 * "a"
+POST = {"method": "POST", "path": "/v1/IpCommands"}
+EVERY_FAULT = (
+    {"kind": "drop_after", "ratio": 0.05, **POST},
+    {"kind": "error_before", "status": 503, "ratio": 0.05, **POST},
+    {"kind": "error_after", "status": 503, "ratio": 0.05, **POST},
+    {"kind": "hang", "ratio": 0.03, **POST},
+    {"kind": "garbage", "ratio": 0.02, **POST},
+    {"kind": "too_many_requests", "ratio": 0.2, **POST},
+)
+
+
+def device(sim: str, content: str = "apn=iot.example", **fields: Any) -> Device:
+    return Device(sim=sim, request=IpCommandRequest.build(sim, content, 5683), **fields)
+
+
+def devices(count: int, content: str = "apn=iot.example") -> list[Device]:
+    """The first SIMs of the simulator's fleet, by name."""
+    return [device(f"device-{number:04d}", content) for number in range(1, count + 1)]
+
+
+def open_client(
+    url: str,
+    *,
+    kind: type[AsyncSuperSimClient] = AsyncSuperSimClient,
+    vendor: str = "twilio",
+    password: str = "simulator",
+    **options: Any,
+) -> AsyncSuperSimClient:
+    """A client for the simulator, to be entered."""
+    auth = BasicAuth(ACCOUNT, password)
+    if vendor == "kore":
+        auth = ClientCredentialsAuth(f"{url}/api-services/v1/auth/token", "simulator", password, timeout=30)
+    return kind(VENDORS[vendor], auth, base_url=url, **options)
+
+
+def rules(**changes: Any) -> Rules:
+    """One wave, one attempt, and a gate that lets everything pass."""
+    plain = {"waves": ["100%"], "gate": Gate(1, 1), "attempts": 1, "attempt_delay": 0.0, "wave_timeout": 0.0}
+    return Rules(**{**plain, "window": None, **changes})
+
+
+def rollout(
+    client: AsyncSuperSimClient,
+    ledger: Ledger,
+    targets: Sequence[Device],
+    how: Rules,
+    *,
+    fresh: bool = True,
+    lag: float = 0.2,
+    concurrency: int = 100,
+) -> Rollout:
+    for target in targets:
+        ledger.table.add(target, ledger.table.add_payload(target.request.payload))
+
+    async def look(sids: list[str]) -> None:
+        wanted = set(sids)
+        async for command in client.iter_ip_commands():
+            if command.sid in wanted:
+                wanted.discard(command.sid)
+                ledger.settle(command)
+        for sid in wanted:  # which the list does not show yet
+            ledger.settle(await client.get_ip_command(sid))
+
+    def dispatcher(may_leave: Callable[[Device], None]) -> Dispatcher:
+        return Dispatcher(client, ledger, concurrency=concurrency, lag=lag, may_leave=may_leave)
+
+    return Rollout(ledger, how, dispatcher=dispatcher, look=look, fresh=fresh)
+
+
+async def to_the_end(one: Rollout, wait: Callable[[Wait], Awaitable[None]]) -> End:
+    while isinstance(step := await one.advance(), Wait):
+        await wait(step)
+    return step
+
+
+def entries(ledger: Ledger) -> dict[str, Entry]:
+    """The latest entry of each device that is in the ledger."""
+    written = ledger.table._base.execute("SELECT sim FROM entry ORDER BY rowid")
+    return {sim: ledger.entry(sim) for (sim,) in written.fetchall()}
+
+
+Reach = Callable[[str], None]
+
+
+def nowhere(_point: str) -> None:
+    """Go on."""
+
+
+class ReachingClient(AsyncSuperSimClient):
+    """A client that tells where it is, at each point where a process may die."""
+
+    reach: Reach = staticmethod(nowhere)
+
+    async def send(self, command: IpCommandRequest, **options: Any) -> IpCommand:
+        self.reach("before a POST")
+        accepted = await super().send(command, **options)
+        self.reach("between a POST and its record")
+        return accepted
+
+    async def iter_ip_commands(self, **query: Any) -> AsyncIterator[IpCommand]:
+        self.reach("looking up")
+        async for command in super().iter_ip_commands(**query):
+            self.reach("reading what was found")
+            yield command
+
+
+class TextStore:
+    """A store that keeps text, as every real one does: what is not written is not there.
+
+    :param reach: called at each point where a process may die
+    """
+
+    def __init__(self, reach: Reach = nowhere, texts: dict[str, str] | None = None) -> None:
+        self.texts = {} if texts is None else texts
+        self._reach = reach
+
+    def get(self, key: str) -> Any | None:
+        return json.loads(self.texts[key]) if key in self.texts else None
+
+    def set(self, key: str, value: Any) -> None:
+        self._reach("before a write")
+        self.texts[key] = json.dumps(value)
+        self._reach("after a write")
+
+
+class FileStore:
+    """A store in a folder.
+
+    :param reach: called at each point where a process may die
+    """
+
+    def __init__(self, folder: Path, reach: Reach = nowhere) -> None:
+        self._folder = folder
+        self._reach = reach
+
+    def get(self, key: str) -> Any | None:
+        path = self._folder / key
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def set(self, key: str, value: Any) -> None:
+        self._reach("before a write")
+        half, text = self._folder / f"{key}.half", json.dumps(value)
+        half.write_text(text[: len(text) // 2])
+        self._reach("in a write")
+        half.write_text(text)
+        half.replace(self._folder / key)
+        self._reach("after a write")
+
+
+def commands_by_device(simulator: Simulator) -> Counter[str]:
+    """How many commands the API has accepted for each device, by name."""
+    return Counter(command["sim_name"] for command in simulator.commands())
+
+
+def once_each(targets: Sequence[Device]) -> Counter[str]:
+    return Counter(one.sim for one in targets)

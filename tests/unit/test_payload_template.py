@@ -1,0 +1,134 @@
+"""Payload templates: a column of the row in each device's command, and one clear sentence where that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_supersim.delivery.targets.payload_template import PayloadTemplate
+
+ROW = {"sim": "device-0003", "zone": "north", "limit": 7, "items": "three", "first name": "Ada"}
+
+
+@pytest.mark.parametrize(
+    ("content", "rendered"),
+    [
+        ("zone={{ device.zone }}", "zone=north"),
+        ("{{ device['zone'] }} {{ device['first name'] }}", "north Ada"),
+        ("{% if device.limit > 5 %}high{% else %}low{% endif %}", "high"),
+        ("{# a note #}on", "on"),
+        ("{{ device.items }}", "three"),
+        ("{{ device.get('nothing', 'else') }}", "else"),
+        ("{{ device.nothing | default('else') }}", "else"),
+        ("{{ 'yes' if device.nothing is defined else 'no' }}", "no"),
+        ("{{ device.zone }}\n", "north\n"),
+        ("{{ ds }} {{ params.speed }}", "2026-03-29 9"),
+        ("{{ '<&>' }}", "<&>"),
+        ("{% for n in range(3) %}{{ n }}{% endfor %}", "012"),
+        ({"zone": "{{ device.zone }}", "on": True}, {"zone": "north", "on": True}),
+        ({"{{ device.zone }}": 1, 2: None}, {"north": 1, 2: None}),
+        (["{{ device.limit }}", 1, {"deep": ["{{ ds }}"]}], ["7", 1, {"deep": ["2026-03-29"]}]),
+    ],
+)
+def test_strings_are_templates_wherever_they_are(content, rendered):
+    template = PayloadTemplate(content)
+    assert template.render(ROW, {"ds": "2026-03-29", "params": {"speed": 9}}) == rendered
+
+
+@pytest.mark.parametrize("content", ["reboot", '{"a":{"b":1}}', b"{{ device.zone }}", {"a": ["b", {}]}, [], "", "} }}"])
+def test_what_holds_no_template_is_the_same_object_for_all_devices(content):
+    template = PayloadTemplate(content)
+    assert template.render(ROW, {}) is content
+    assert template.render({}, {}) is content
+
+
+@given(st.text(st.characters(exclude_characters="{\r\n")), st.sampled_from(["\n", "\r\n", "\r"]))
+def test_text_around_a_template_is_never_changed(text, end):
+    around = f"{text}{end}{text}{end}"
+    assert PayloadTemplate(around).render(ROW, {}) == around
+    assert PayloadTemplate(f"{around}{{{{ device.zone }}}}{around}").render(ROW, {}) == f"{around}north{around}"
+    assert PayloadTemplate("{{ device.zone }}").render({"zone": around}, {}) == around
+
+
+@pytest.mark.parametrize("text", ["AT\r\nOK\n", "AT\rOK\n", "AT\r\nOK\r", "\n\r"])
+def test_line_ends_that_jinja_would_change_are_refused(text):
+    with pytest.raises(ValueError, match="different line ends"):
+        PayloadTemplate(text + "{{ device.zone }}")
+    assert PayloadTemplate(text).render(ROW, {}) == text
+    assert PayloadTemplate("AT\r\n{{ '\\n' }}").render(ROW, {}) == "AT\r\n\n"
+
+
+def test_what_is_rendered_for_one_device_does_not_touch_the_next():
+    content = {"list": ["{{ device.zone }}"], "constant": [1]}
+    template = PayloadTemplate(content)
+    template.render(ROW, {})["list"].append("more")
+    assert template.render({"zone": "south"}, {}) == {"list": ["south"], "constant": [1]}
+    assert content == {"list": ["{{ device.zone }}"], "constant": [1]}
+
+
+def test_a_device_is_the_row_whatever_the_variables_say():
+    assert PayloadTemplate("{{ device.zone }}").render(ROW, {"device": {"zone": "wrong"}}) == "north"
+
+
+def test_only_the_variables_that_are_named_are_read():
+    class Context(Mapping):
+        def __getitem__(self, name):
+            assert name == "ds", "Airflow warns when some of its variables are read"
+            return "2026-03-29"
+
+        def __contains__(self, name):
+            return name in {"ds", "deprecated"}
+
+        def __iter__(self):
+            raise AssertionError
+
+        __len__ = __iter__
+
+    assert PayloadTemplate("{{ ds }}").render(ROW, Context()) == "2026-03-29"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{{ device.zon }}", "uses device.zon, but the columns are sim, zone, limit, items, first name"),
+        ("{{ device['zon'] }}", "uses device.zon, but the columns are"),
+        ("{{ device.zon | upper }}", "uses device.zon, but"),
+        ("{{ zone }}", "uses zone, which nothing defines; a column is written device.zone"),
+        ("{{ params.speed }}", "uses speed: 'dict object' has no attribute 'speed'"),
+        ({"a": [{"{{ device.zon }}": 1}]}, "uses device.zon, but"),
+        (
+            "{{ device.zone.__class__ }}",
+            "the sandbox forbids: access to attribute '__class__' of 'str' object is unsafe",
+        ),
+        ("{{ params.update({'a': 1}) }}", "the sandbox forbids"),
+        ("{{ range(10000000) | list }}", "failed with OverflowError"),
+        ("{{ 1 / 0 }}", "failed with ZeroDivisionError: division by zero"),
+        ("{{ device.limit + device.zone }}", "failed with TypeError"),
+        ("{% include 'x' %}", "failed with TypeError: no loader"),
+        ({"{{ device.zone }}": 1, "north": 2}, "two keys 'north' of one dict"),
+    ],
+)
+def test_an_error_of_a_device_is_one_sentence_that_says_what(content, sentence):
+    template = PayloadTemplate(content)
+    with pytest.raises(ValueError, match=r"^the payload's template ") as caught:
+        template.render(ROW, {"params": {}})
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("first\n{{ device.zone }", "(line 2 of 'first\\n{{ device.zone }')"),
+        ("{% if %}", "Expected an expression"),
+        (["fine", {"a": "{{ device.zone | nothing }}"}], "No filter named 'nothing'"),
+        ("{{ " + "x" * 100, "xxx…'"),
+    ],
+)
+def test_what_jinja_cannot_read_is_said_before_any_device(content, sentence):
+    with pytest.raises(ValueError, match="the payload is not a template that Jinja can read") as caught:
+        PayloadTemplate(content)
+    assert sentence in str(caught.value)
