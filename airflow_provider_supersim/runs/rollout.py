@@ -259,7 +259,7 @@ def _rules(task: SuperSimRolloutOperator) -> Rules:
         attempts=_number("attempts", task.attempts, int, least=1),
         attempt_delay=_number("attempt_delay", task.attempt_delay, float, least=0),
         wave_timeout=_number("wave_timeout", task.wave_timeout, float, least=0),
-        window=Window.build(task.window, timezone_needed=False) if task.window else None,
+        window=Window.build(task.window) if task.window else None,
     )
 
 

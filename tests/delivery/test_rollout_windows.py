@@ -18,7 +18,7 @@ from airflow_provider_supersim.testing import Simulator
 
 pytestmark = pytest.mark.anyio
 
-NIGHTLY = Window.build({"start": "01:00", "end": "05:00", "timezone": "UTC"}, timezone_needed=False)
+NIGHTLY = Window.build({"start": "01:00", "end": "05:00", "timezone": "UTC"})
 DAY = timedelta(days=1)
 
 
@@ -80,7 +80,7 @@ async def test_a_try_that_goes_on_after_the_window_ends_instead_of_waiting_for_t
 
 
 async def test_each_device_has_its_own_hours(night: TaskRun) -> None:
-    window = Window.build({"start": "01:00", "end": "05:00"}, timezone_needed=False)
+    window = Window.build({"start": "01:00", "end": "05:00"})
     night.how = rules(window=window, wave_timeout=900.0)
     targets = [
         device("device-0001", timezone="Asia/Tokyo"),  # 16:00 to 20:00 UTC

@@ -5,16 +5,17 @@ What is expected is written as people write it down: local times with their offs
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-import pendulum
 import pytest
+import time_machine
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_supersim.delivery.rollout.window import Window
+from airflow_provider_supersim.delivery.rollout.window import OpenHours, Opening, Window
 from airflow_provider_supersim.delivery.timezones import zone
 
 ZONES = [
@@ -37,11 +38,16 @@ ZONES = [
 
 
 def window(start: str, end: str, timezone: str | None = None) -> Window:
-    return Window.build({"start": start, "end": end, "timezone": timezone}, timezone_needed=False)
+    return Window.build({"start": start, "end": end, "timezone": timezone})
 
 
 def at(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def opening(of: Window, now: datetime, timezone: str | None = None) -> tuple[datetime, datetime]:
+    opens, closes = of.opening(now.timestamp(), timezone)
+    return datetime.fromtimestamp(opens, UTC), datetime.fromtimestamp(closes, UTC)
 
 
 #: Where: the window, the time that it is, when it opens and when it closes.
@@ -111,9 +117,7 @@ CASES = {
     [(timezone, *case) for timezone, cases in CASES.items() for case in cases],
 )
 def test_the_window_that_is_open_or_else_the_next(timezone, hours, now, opens, closes):
-    opening = window(*hours.split("-"), timezone).opening(at(now))
-    assert opening == (at(opens), at(closes))
-    assert all(type(moment) is pendulum.DateTime and moment.timezone_name == "UTC" for moment in opening)
+    assert opening(window(*hours.split("-"), timezone), at(now)) == (at(opens), at(closes))
 
 
 clock_times = st.times().map(lambda moment: moment.replace(microsecond=0)) | st.builds(
@@ -126,7 +130,7 @@ instants = st.datetimes(datetime(1975, 1, 1), datetime(2037, 1, 1), timezones=st
 def test_it_is_open_while_the_clock_on_the_wall_is_in_it(start, end, name, now):
     if start == end:
         return
-    assert (Window(start, end, name).opening(now)[0] <= now) is is_open(start, end, now, name)
+    assert (opening(Window(start, end, name), now)[0] <= now) is is_open(start, end, now, name)
 
 
 def is_open(start: time, end: time, now: datetime, timezone: str) -> bool:
@@ -170,7 +174,7 @@ def test_an_opening_is_what_is_open_and_nothing_before_it_is(start, end, place_a
     if start == end:
         return
     (name, now), hours = place_and_time, Window(start, end)
-    opens, closes = hours.opening(now, name)
+    opens, closes = opening(hours, now, name)
     second = timedelta(seconds=1)
     assert opens < closes
     assert now < closes
@@ -183,22 +187,19 @@ def test_an_opening_is_what_is_open_and_nothing_before_it_is(start, end, place_a
     if now < opens:
         between = min(now + (opens - now) * share, opens - second / 1000)  # timedeltas are rounded
         assert not is_open(start, end, max(now, between), name)
-    assert hours.opening(opens, name) == (opens, closes)
-    assert hours.opening(closes, name)[0] > closes
+    assert opening(hours, opens, name) == (opens, closes)
+    assert opening(hours, closes, name)[0] > closes
 
 
-def test_a_device_says_where_it_is_before_the_window_does():
+def test_a_devices_own_timezone_comes_before_that_of_the_window():
     hours, now = window("01:00", "05:00", "Europe/Berlin"), at("2026-01-10T02:00+01:00")
-    assert hours.opening(now)[0] < now
-    assert hours.opening(now, "America/New_York")[0] == at("2026-01-10T01:00-05:00")
+    assert opening(hours, now)[0] < now
+    assert opening(hours, now, "America/New_York")[0] == at("2026-01-10T01:00-05:00")
 
 
-def test_without_any_timezone_or_with_a_time_that_has_none_there_is_no_answer():
-    hours = window("01:00", "05:00")
-    with pytest.raises(ValueError, match="needs that of the device"):
-        hours.opening(at("2026-01-10T02:00+01:00"))
-    with pytest.raises(ValueError, match="without a timezone"):
-        hours.opening(datetime(2026, 1, 10), "Europe/Berlin")  # noqa: DTZ001
+def test_without_any_timezone_there_is_no_opening():
+    with pytest.raises(ValueError, match="the window has no timezone, so each device needs one"):
+        window("01:00", "05:00").opening(0.0)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ def test_without_any_timezone_or_with_a_time_that_has_none_there_is_no_answer():
     [
         (None, "window must be a dict"),
         (["01:00", "05:00"], "window must be a dict"),
-        ({"start": "01:00", "stop": "05:00"}, "no 'stop'"),
+        ({"start": "01:00", "stop": "05:00"}, "got 'stop'"),
         ({"start": "01:00"}, "'end' must be a time"),
         ({"end": "01:00"}, "'start' must be a time"),
         *[
@@ -246,15 +247,13 @@ def test_without_any_timezone_or_with_a_time_that_has_none_there_is_no_answer():
 )
 def test_other_windows_are_refused_in_one_sentence(mapping, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
-        Window.build(mapping, timezone_needed=False)
+        Window.build(mapping)
     assert "\n" not in str(caught.value)
 
 
-def test_the_windows_own_timezone_can_be_needed():
-    with pytest.raises(ValueError, match="window needs a 'timezone'"):
-        Window.build({"start": "01:00", "end": "05:00"}, timezone_needed=True)
+def test_a_whole_window_is_read():
     whole = {"start": "01:00", "end": "05:00:30", "timezone": "Europe/Berlin"}
-    assert Window.build(whole, timezone_needed=True) == Window(time(1), time(5, 0, 30), "Europe/Berlin")
+    assert Window.build(whole) == Window(time(1), time(5, 0, 30), "Europe/Berlin")
 
 
 def test_a_timezone_is_looked_up_once_whether_it_is_there_or_not():
@@ -262,3 +261,90 @@ def test_a_timezone_is_looked_up_once_whether_it_is_there_or_not():
     for _ in range(2):
         with pytest.raises(ValueError, match="Europe/Berln"):
             zone("Europe/Berln")
+
+
+# A try that begins at 00:30 UTC of 2026-03-01, with a window from 01:00 to 05:00 everywhere.
+BERLIN, UTC_, TOKYO = "Europe/Berlin", "UTC", "Asia/Tokyo"  # open 00:00-04:00, 01:00-05:00 and 16:00-20:00 UTC
+ALL = [BERLIN, UTC_, TOKYO]
+BEGAN = at("2026-03-01T00:30+00:00")
+
+
+def utc(clock_time: str) -> float:
+    return at(f"2026-03-01T{clock_time}+00:00").timestamp()
+
+
+@pytest.fixture
+def hours() -> OpenHours:
+    return OpenHours(window("01:00", "05:00"), BEGAN.timestamp())
+
+
+@pytest.mark.parametrize(
+    ("now", "open_in"),
+    [
+        ("00:30", [BERLIN]),
+        ("01:00", [BERLIN, UTC_]),
+        ("03:59:59", [BERLIN, UTC_]),
+        ("04:00", [UTC_]),
+        ("05:00", []),
+        ("16:00", [TOKYO]),
+        ("23:30", []),  # in Berlin it opened again at 23:00, but that is for the next try
+    ],
+)
+def test_each_timezone_has_one_opening_in_a_try(hours: OpenHours, now: str, open_in: list[str]):
+    with time_machine.travel(utc(now), tick=False):
+        assert [timezone for timezone in ALL if hours.is_open(timezone)] == open_in
+        counts = dict(zip(ALL, (1, 10, 100), strict=True))
+        assert hours.count_open(counts) == sum(counts[timezone] for timezone in open_in)
+
+
+@pytest.mark.parametrize(
+    ("now", "early", "next_opening", "next_change"),
+    [
+        ("00:30", 110, "01:00", "01:00"),
+        ("01:00", 100, "16:00", "04:00"),
+        ("04:00", 100, "16:00", "05:00"),
+        ("05:00", 100, "16:00", "16:00"),
+        ("16:00", 0, None, "20:00"),
+        ("20:00", 0, None, None),
+    ],
+)
+def test_the_next_moment_at_which_something_changes(hours: OpenHours, now, early, next_opening, next_change):
+    with time_machine.travel(utc(now), tick=False):
+        assert hours.count_early({BERLIN: 1, UTC_: 10, TOKYO: 100}) == early
+        assert hours.next_opening(ALL) == (utc(next_opening) if next_opening else None)
+        assert hours.next_change(ALL) == (utc(next_change) if next_change else None)
+
+
+@pytest.mark.parametrize(
+    ("now", "timezones", "sentence"),
+    [
+        ("00:30", [UTC_], "opens 01:00 UTC (in 30 minutes)"),
+        ("00:30", [UTC_, TOKYO], "opens 01:00 UTC (in 30 minutes)"),
+        ("06:30", [TOKYO], "opens 2 Mar 01:00 Asia/Tokyo (in 9 hours 30 minutes)"),
+        ("00:30", ALL, "opens 01:00 UTC (in 30 minutes)"),  # although it is open in Berlin
+        ("01:00", [BERLIN, UTC_], "closes 05:00 Europe/Berlin (in 3 hours)"),
+        ("06:00", [BERLIN, UTC_], "closed at 05:00 UTC"),
+        ("06:00", ALL, "opens 2 Mar 01:00 Asia/Tokyo (in 10 hours)"),
+    ],
+)
+def test_what_comes_next_is_said_in_plain_words(hours: OpenHours, now: str, timezones: list[str], sentence: str):
+    with time_machine.travel(utc(now), tick=False):
+        assert hours.describe(timezones) == sentence
+
+
+def test_devices_without_a_timezone_follow_the_window():
+    hours = OpenHours(window("01:00", "05:00", TOKYO), BEGAN.timestamp())
+    with time_machine.travel(utc("16:00"), tick=False):
+        assert hours.is_open(None)
+        assert hours.describe([None]) == "closes 05:00 Asia/Tokyo (in 4 hours)"
+        assert not hours.is_open(UTC_)
+
+
+def test_without_a_window_it_is_always_open():
+    hours = OpenHours(None, BEGAN.timestamp())
+    assert hours.opening(None) == Opening(-math.inf, math.inf)
+    assert hours.count_open({None: 2, BERLIN: 3}) == 5
+    assert hours.count_early({None: 2, BERLIN: 3}) == 0
+    assert hours.next_opening([None]) is None
+    assert hours.next_change([None]) is None
+    assert hours.describe([None]) == "open at any time"

@@ -17,15 +17,15 @@ import msgspec
 
 from airflow_provider_supersim.delivery.once.dispatcher import LAG, Dispatcher, NotNow
 from airflow_provider_supersim.delivery.once.ledger import Ledger
-from airflow_provider_supersim.delivery.rollout.hours import Hours
 from airflow_provider_supersim.delivery.rollout.progress import Progress, summarise
 from airflow_provider_supersim.delivery.rollout.report import Row
 from airflow_provider_supersim.delivery.rollout.waves import Gate, wave_ends
-from airflow_provider_supersim.delivery.rollout.window import Window
+from airflow_provider_supersim.delivery.rollout.window import OpenHours, Window
 from airflow_provider_supersim.delivery.state.counts import Counts
 from airflow_provider_supersim.delivery.state.device import Device
 from airflow_provider_supersim.delivery.state.positions import Positions
 from airflow_provider_supersim.delivery.state.states import ANY, ATTEMPTED_AGAIN, LOST, MISSED, UNSENT, State
+from airflow_provider_supersim.words import count
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Rollout:
         notes.setdefault("sent_until", {})
         if fresh or "try_started" not in notes:
             notes["try_started"] = now
-        self._hours = Hours(rules.window, notes["try_started"])
+        self._hours = OpenHours(rules.window, notes["try_started"])
 
     async def advance(self) -> Wait | End:
         """Send, look and judge until there is something to wait for, or the end."""
@@ -186,11 +186,9 @@ class Rollout:
             if (ready := self._hours.count_open(unsent)) or lost:
                 await self._send(number, ready, self._ready(wave))
                 continue
-            now = time.time()
-            if early := [zone for zone in unsent if now < self._hours.opening(zone)[0]]:
-                opens = min(self._hours.opening(zone)[0] for zone in early)
-                count = sum(unsent[zone] for zone in early)
-                log.info("The window opens in %.0f s for %s device(s)", opens - now, count)
+            if (opens := self._hours.next_opening(unsent)) is not None:
+                devices = count(self._hours.count_early(unsent), "device")
+                log.info("Waiting for the window: %s, %s", self._hours.describe(unsent), devices)
                 return Wait([], opens)
             if wait := await self._unsettled(number, wave):
                 return wait
@@ -220,7 +218,7 @@ class Rollout:
 
     async def _may_leave_now(self, devices: AsyncIterator[Device]) -> AsyncIterator[Device]:
         async for device in devices:
-            if self._hours.are_open(device.timezone):
+            if self._hours.is_open(device.timezone):
                 yield device
 
     async def _unsettled(self, number: int, wave: Positions) -> Wait | None:
@@ -259,7 +257,7 @@ class Rollout:
         out = await wave.timezones(UNSENT)
         if not out:
             return None
-        closed = datetime.fromtimestamp(max(self._hours.opening(zone)[1] for zone in out), UTC)
+        closed = datetime.fromtimestamp(max(self._hours.opening(zone).closes for zone in out), UTC)
         return (
             f"the window closed at {closed:%Y-%m-%d %H:%M:%S} UTC before {out.total()} devices of the wave had their "
             "turn"
@@ -288,5 +286,5 @@ class Rollout:
         return float(notes["sent_until"].get(str(number), notes["try_started"]))
 
     def _may_leave(self, device: Device) -> None:
-        if not self._hours.are_open(device.timezone):
+        if not self._hours.is_open(device.timezone):
             raise NotNow("outside the window")

@@ -1,54 +1,73 @@
-"""The hours of the day in which commands may leave.
+"""The hours of the day in which commands may leave: a window for every day, and what it means for one try.
 
-The clock on the wall decides, and nothing else: a window is open while local time is in [start, end). From this follows
-what happens when clocks change. Where they jump forward over the start or the end, the window opens or closes at the
-jump (and stays shut on a day on which the jump swallows it whole). Where they are set back, an hour is shown twice: if
-the start or the end is in it, the window is open in both passes, with a pause between them.
+Local time decides: a window is open while the clock of its timezone shows a time in [start, end). On the days on which
+clocks change, three things follow.
+
+- If clocks jump forward over the start or the end, the window opens or closes at the jump.
+- If the jump covers the whole window, it stays closed on that day.
+- If clocks go back, one hour is shown twice. A start or an end in that hour opens or closes the window both times, so
+  the window is open twice, with a break between.
 """
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from bisect import bisect_right
-from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-import pendulum
-from pendulum import DateTime, Timezone
+from pendulum import Timezone
 
 from airflow_provider_supersim.delivery.timezones import zone
+from airflow_provider_supersim.words import clock, duration
 
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?", re.ASCII)
-_DAYS = range(-3, 5)  # around today: a clock change can lengthen a window, or a pause, by a whole day
+_DAYS = range(-3, 5)  # around today: a clock change can lengthen a window, or a break, by a whole day
+
+
+class Opening(NamedTuple):
+    """One stretch of time in which commands may leave, in seconds since 1970.
+
+    :ivar opens: the first moment in it
+    :ivar closes: the first moment after it
+    """
+
+    opens: float
+    closes: float
+
+
+_ALWAYS = Opening(-math.inf, math.inf)
 
 
 class Window(msgspec.Struct, frozen=True):
-    """A stretch of the day, of every day. Make it with :meth:`build`.
+    """The same hours of every day. Make it with :meth:`build`.
 
-    :ivar start: the first local time that is in it
-    :ivar end: the first that no longer is; before ``start`` for a window over midnight
-    :ivar timezone: where, for devices that do not say so themselves
+    :ivar start: the first local time in it
+    :ivar end: the first local time after it; earlier than ``start`` if the window runs over midnight
+    :ivar timezone: for devices that have no timezone of their own
     """
 
-    start: time
-    end: time
+    start: time_of_day
+    end: time_of_day
     timezone: str | None = None
 
     @classmethod
-    def build(cls, mapping: Mapping[str, Any], *, timezone_needed: bool) -> Window:
+    def build(cls, mapping: Mapping[str, Any]) -> Window:
         """Check what the DAG's author wrote.
 
-        :param mapping: ``{"start": "01:00", "end": "05:00", "timezone": "Europe/Berlin"}``
-        :param timezone_needed: the devices have none of their own
+        :param mapping: ``{"start": "01:00", "end": "05:00", "timezone": "Europe/Berlin"}``; ``timezone`` is optional
         :raises ValueError: with one sentence that names what is wrong
         """
         if not isinstance(mapping, Mapping):
             raise ValueError(f"window must be a dict with 'start' and 'end', got {mapping!r}")
         if wrong := [key for key in mapping if key not in cls.__struct_fields__]:
-            raise ValueError(f"window has the keys 'start', 'end' and 'timezone', but no {wrong[0]!r}")
+            raise ValueError(f"window takes the keys 'start', 'end' and 'timezone', got {wrong[0]!r}")
         start, end = (_time(name, mapping.get(name)) for name in ("start", "end"))
         if start == end:
             raise ValueError(
@@ -57,45 +76,45 @@ class Window(msgspec.Struct, frozen=True):
         timezone = mapping.get("timezone")
         if timezone is not None:
             zone(timezone)
-        elif timezone_needed:
-            raise ValueError(
-                "window needs a 'timezone' such as 'Europe/Berlin', for the targets have none of their own"
-            )
         return cls(start, end, timezone)
 
-    def opening(self, now: datetime, timezone: str | None = None) -> tuple[DateTime, DateTime]:
-        """Return when the window that is open, or else the next one, opens and closes: in UTC, the close exclusive.
+    def opening(self, now: float, timezone: str | None = None) -> Opening:
+        """Return the opening that is under way, or the next one if the window is closed.
 
-        :param now: an aware time
-        :param timezone: where the device is, if it says so; else the window's own counts
-        :raises ValueError: where neither is known
+        :param now: in seconds since 1970
+        :param timezone: the device's own; default the window's
+        :raises ValueError: neither has a timezone
         """
-        place = self._zone(timezone)
-        moments = self._moments(_aware(now).astimezone(place).date(), place)
-        states = [self._holds(datetime.fromtimestamp(moment, place).time()) for moment in moments]
-        at = bisect_right(moments, now.timestamp()) - 1
-        while not states[at]:
+        place = zone(self.timezone_of(timezone))
+        moments = self._moments(datetime.fromtimestamp(now, place).date(), place)
+        open_from = [self._holds(datetime.fromtimestamp(moment, place).time()) for moment in moments]
+        at = bisect_right(moments, now) - 1
+        while not open_from[at]:
             at += 1
         first = last = at
-        while states[first - 1]:
+        while open_from[first - 1]:
             first -= 1
-        while states[last]:
+        while open_from[last]:
             last += 1
-        return pendulum.from_timestamp(moments[first]), pendulum.from_timestamp(moments[last])
+        return Opening(moments[first], moments[last])
 
-    def _holds(self, local: time) -> bool:
+    def timezone_of(self, timezone: str | None) -> str:
+        """Return the device's timezone, or the window's if the device has none.
+
+        :raises ValueError: neither has a timezone
+        """
+        name = timezone or self.timezone
+        if name is None:
+            raise ValueError("the window has no timezone, so each device needs one")
+        return name
+
+    def _holds(self, local: time_of_day) -> bool:
         if self.start < self.end:
             return self.start <= local < self.end
         return local >= self.start or local < self.end
 
-    def _zone(self, timezone: str | None) -> Timezone:
-        name = timezone or self.timezone
-        if name is None:
-            raise ValueError("a window without a timezone needs that of the device")
-        return zone(name)
-
     def _moments(self, today: date, place: Timezone) -> list[int]:
-        """Return, in epoch seconds, each moment around today at which the window may open or close."""
+        """Return each moment around today at which the window may open or close, in seconds since 1970."""
         times = {
             int(datetime.combine(today + timedelta(days), edge, place).replace(fold=fold).timestamp())
             for days in _DAYS
@@ -106,22 +125,98 @@ class Window(msgspec.Struct, frozen=True):
         return sorted(times.union(change for change in changes if change is not None))
 
 
-def _time(name: str, value: object) -> time:
+class OpenHours:
+    """When the commands of one try may leave: in each timezone, one opening of the window.
+
+    That is the opening under way when the try began, or the next one. What it leaves unsent is for the next try.
+
+    :param window: ``None`` for any time
+    :param began: when the try began, in seconds since 1970
+    """
+
+    def __init__(self, window: Window | None, began: float) -> None:
+        self._window = window
+        self._began = began
+        self._openings: dict[str | None, Opening] = {}
+
+    def opening(self, timezone: str | None) -> Opening:
+        """Return when it opens and closes for devices in this timezone.
+
+        :param timezone: ``None`` for devices without one, which follow the window's
+        :raises ValueError: the window has no timezone either
+        """
+        if self._window is None:
+            return _ALWAYS
+        if timezone not in self._openings:
+            self._openings[timezone] = self._window.opening(self._began, timezone)
+        return self._openings[timezone]
+
+    def is_open(self, timezone: str | None) -> bool:
+        """Return whether a command to a device in this timezone may leave now."""
+        opens, closes = self.opening(timezone)
+        return opens <= time.time() < closes
+
+    def count_open(self, devices: Mapping[str | None, int]) -> int:
+        """Return how many devices may get a command now.
+
+        :param devices: number of devices in each timezone
+        """
+        return sum(count for timezone, count in devices.items() if self.is_open(timezone))
+
+    def count_early(self, devices: Mapping[str | None, int]) -> int:
+        """Return how many devices are in timezones in which the window has still to open.
+
+        :param devices: number of devices in each timezone
+        """
+        now = time.time()
+        return sum(count for timezone, count in devices.items() if now < self.opening(timezone).opens)
+
+    def next_opening(self, timezones: Iterable[str | None]) -> float | None:
+        """Return when it opens next in one of these timezones, in seconds since 1970; ``None`` if it does not."""
+        return _next(self.opening(timezone).opens for timezone in timezones)
+
+    def next_change(self, timezones: Iterable[str | None]) -> float | None:
+        """Return when it next opens or closes in one of these timezones, in seconds since 1970; ``None`` if never."""
+        return _next(moment for timezone in timezones for moment in self.opening(timezone))
+
+    def describe(self, timezones: Iterable[str | None]) -> str:
+        """Say what comes next in these timezones, or, if nothing does, when the last of them closed.
+
+        ``opens 01:00 Europe/Berlin (in 9 hours 30 minutes)``, ``closes 05:00 Europe/Berlin (in 20 minutes)``,
+        ``closed at 05:00 Europe/Berlin``. An opening is named before a closing, even if it comes later.
+
+        :param timezones: at least one
+        """
+        if self._window is None:
+            return "open at any time"
+        now = time.time()
+        openings = [(self._window.timezone_of(timezone), *self.opening(timezone)) for timezone in timezones]
+        if early := [(opens, timezone) for timezone, opens, _ in openings if now < opens]:
+            return f"opens {_soon(*min(early), now)}"
+        if under_way := [(closes, timezone) for timezone, _, closes in openings if now < closes]:
+            return f"closes {_soon(*min(under_way), now)}"
+        return f"closed at {clock(*max((closes, timezone) for timezone, _, closes in openings))}"
+
+
+def _soon(moment: float, timezone: str, now: float) -> str:
+    return f"{clock(moment, timezone)} (in {duration(moment - now)})"
+
+
+def _next(moments: Iterable[float]) -> float | None:
+    now = time.time()
+    return min((moment for moment in moments if now < moment < math.inf), default=None)
+
+
+def _time(name: str, value: object) -> time_of_day:
     if not isinstance(value, str) or not _TIME.fullmatch(value):
         raise ValueError(
             f"window's {name!r} must be a time such as '01:00' or '01:00:30', up to '23:59:59', got {value!r}"
         )
-    return time.fromisoformat(value)
-
-
-def _aware(now: datetime) -> datetime:
-    if now.tzinfo is None:
-        raise ValueError(f"a time without a timezone says nothing about a window: {now!r}")
-    return now
+    return time_of_day.fromisoformat(value)
 
 
 def _clock_change(before: int, after: int, place: Timezone) -> int | None:
-    """Return the first second after ``before`` with another offset from UTC, ``None`` where both have the same."""
+    """Return the first second after ``before`` with another offset from UTC; ``None`` if both offsets are equal."""
 
     def offset(moment: int) -> timedelta | None:
         return datetime.fromtimestamp(moment, UTC).astimezone(place).utcoffset()
