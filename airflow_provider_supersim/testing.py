@@ -18,8 +18,7 @@ and in a test::
         assert counts["commands"]["by_status"]["failed"] == 1
         assert {datagram["text"] for datagram in supersim_simulator.datagrams()} == {"apn=iot.example"}
 
-Outside pytest: ``with run_simulator(sims=50) as simulator: ...``, from
-:mod:`airflow_provider_supersim.simulator.handle`.
+Outside pytest: ``with run_simulator(sims=50) as simulator: ...``, from :mod:`airflow_provider_supersim.simulator`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_supersim.simulator.handle import Simulator, run_simulator
+from airflow_provider_supersim.simulator import Simulator, run_simulator
 
 __all__ = ["Simulator", "run_simulator", "supersim_simulator", "supersim_simulator_process"]
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from airflow_provider_supersim.simulator.cli import main
+from airflow_provider_supersim.simulator.process.command_line import main
 
 sys.exit(main())

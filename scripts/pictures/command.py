@@ -15,7 +15,7 @@ from airflow_provider_supersim.api.requests import VENDORS
 from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.delivery.once.one_command import send_once
 from airflow_provider_supersim.delivery.state.states import State
-from airflow_provider_supersim.simulator.handle import Simulator
+from airflow_provider_supersim.simulator import Simulator
 from scripts.pictures import svg
 
 SIM = "device-0001"

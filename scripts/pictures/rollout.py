@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
-from airflow_provider_supersim.simulator.handle import Simulator
+from airflow_provider_supersim.simulator import Simulator
 from scripts.pictures import svg
 
 DEVICES = [f"device-{number:04d}" for number in range(1, 13)]

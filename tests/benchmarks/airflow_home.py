@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from airflow_provider_supersim.simulator.handle import Simulator
+from airflow_provider_supersim.simulator import Simulator
 
 CHECKOUT = Path(__file__).parents[2]
 

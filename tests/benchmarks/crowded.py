@@ -9,7 +9,7 @@ from contextlib import closing
 from airflow_provider_supersim.delivery.waiting.watcher import Waited
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 from airflow_provider_supersim.runs.waiting import wait_in_worker
-from airflow_provider_supersim.simulator.handle import Simulator, run_simulator
+from airflow_provider_supersim.simulator import Simulator, run_simulator
 from tests.benchmarks import peers
 from tests.benchmarks.load import devices, names, send_all
 from tests.benchmarks.table import Line

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from airflow_provider_supersim.simulator.handle import run_simulator
+from airflow_provider_supersim.simulator import run_simulator
 from tests.benchmarks.airflow_home import make_home, run_python
 from tests.benchmarks.table import Line
 

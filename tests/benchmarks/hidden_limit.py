@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.delivery.targets.plan import Device
-from airflow_provider_supersim.simulator.handle import Simulator, run_simulator
+from airflow_provider_supersim.simulator import Simulator, run_simulator
 from tests.benchmarks.load import client_of, devices, names, send_through
 from tests.benchmarks.table import Line
 

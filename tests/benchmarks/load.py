@@ -23,7 +23,7 @@ from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.delivery.state.device import Device
 from airflow_provider_supersim.hooks.blocking import UVLOOP
 from airflow_provider_supersim.runs.stores import ObjectStorageStore
-from airflow_provider_supersim.simulator.handle import Simulator
+from airflow_provider_supersim.simulator import Simulator
 
 PORT = 5683
 LOGIN, PASSWORD = "AC" + "a" * 32, "simulator"

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from airflow_provider_supersim.simulator.handle import run_simulator
+from airflow_provider_supersim.simulator import run_simulator
 from tests.benchmarks.plot import plot_scale
 from tests.benchmarks.table import Line
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from airflow_provider_supersim.simulator.handle import run_simulator
+from airflow_provider_supersim.simulator import run_simulator
 from tests.benchmarks.airflow_home import make_home, run_python
 from tests.benchmarks.table import Line
 

@@ -13,7 +13,7 @@ from statistics import median
 
 import psutil
 
-from airflow_provider_supersim.simulator.handle import Simulator, run_simulator
+from airflow_provider_supersim.simulator import Simulator, run_simulator
 from tests.benchmarks import peers
 from tests.benchmarks.load import Cost, cost_of, cpu_of, devices, names, send_all
 from tests.benchmarks.table import Line

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import psutil
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_supersim.simulator.handle import Simulator, run_simulator
+from airflow_provider_supersim.simulator import Simulator, run_simulator
 from tests.benchmarks.airflow_home import make_home, run_python
 from tests.benchmarks.load import cpu_of, devices, names, send_all
 from tests.benchmarks.table import Line

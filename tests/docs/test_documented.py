@@ -16,10 +16,10 @@ from airflow_provider_supersim.hooks.supersim import SuperSimHook
 from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 from airflow_provider_supersim.sensors.ip_command import SuperSimIpCommandSensor
-from airflow_provider_supersim.simulator import faults
-from airflow_provider_supersim.simulator.behaviour import Behaviour
-from airflow_provider_supersim.simulator.cli import main
-from airflow_provider_supersim.simulator.config import Options
+from airflow_provider_supersim.simulator.api import faults
+from airflow_provider_supersim.simulator.process.command_line import main
+from airflow_provider_supersim.simulator.world.behaviour import Behaviour
+from airflow_provider_supersim.simulator.world.options import Options
 from airflow_provider_supersim.triggers.ip_command import SuperSimIpCommandTrigger
 
 CLASSES = [

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from vendor_api import Api
 
-from airflow_provider_supersim.simulator import signatures
+from airflow_provider_supersim.simulator.api.vendors import signatures
 from airflow_provider_supersim.testing import Simulator
 
 

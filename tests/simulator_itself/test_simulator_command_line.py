@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 from vendor_api import TOKEN, Api, basic
 
-from airflow_provider_supersim.simulator.handle import _environment
+from airflow_provider_supersim.simulator.process.launch import environment
 from airflow_provider_supersim.testing import run_simulator
 
 COMMAND = [sys.executable, "-m", "airflow_provider_supersim.simulator"]
@@ -29,7 +29,7 @@ def start():
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=_environment(),
+            env=environment(),
         )
         started.append(process)
         return process
@@ -44,7 +44,7 @@ def start():
 
 def finished(*arguments):
     return subprocess.run(
-        [*COMMAND, *arguments], check=False, capture_output=True, text=True, timeout=30, env=_environment()
+        [*COMMAND, *arguments], check=False, capture_output=True, text=True, timeout=30, env=environment()
     )
 
 

@@ -5,8 +5,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as some
 
-from airflow_provider_supersim.simulator import identifiers
-from airflow_provider_supersim.simulator.identifiers import SidCodec
+from airflow_provider_supersim.simulator.world import identifiers
+from airflow_provider_supersim.simulator.world.identifiers import SidCodec
 
 numbers = some.integers(min_value=0, max_value=2_000_000)
 

@@ -129,7 +129,7 @@ import airflow_provider_supersim
 from airflow.models.connection import Connection
 from airflow.providers_manager import ProvidersManager
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
-from airflow_provider_supersim.simulator.handle import run_simulator
+from airflow_provider_supersim.simulator import run_simulator
 
 info = airflow_provider_supersim.get_provider_info()
 for kind in ("hooks", "operators", "sensors", "triggers"):

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_supersim.simulator.identifiers import SidCodec, iccid, iccid_number
+from airflow_provider_supersim.simulator.world.identifiers import SidCodec, iccid, iccid_number
 
 if TYPE_CHECKING:
-    from airflow_provider_supersim.simulator.commands import IpCommand
+    from airflow_provider_supersim.simulator.world.commands import IpCommand
 
 SIM_STATUSES = ("new", "ready", "active", "inactive", "scheduled")
 REACHABLE = frozenset({"active", "ready"})

@@ -14,11 +14,11 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from airflow_provider_supersim.simulator.api import TRANSPORT
-from airflow_provider_supersim.simulator.app import App
-from airflow_provider_supersim.simulator.config import Options
-from airflow_provider_supersim.simulator.devices import DeviceNetwork
-from airflow_provider_supersim.simulator.simulation import Simulation
+from airflow_provider_supersim.simulator.api.asgi import TRANSPORT
+from airflow_provider_supersim.simulator.control.simulation import Simulation
+from airflow_provider_supersim.simulator.devices.network import DeviceNetwork
+from airflow_provider_supersim.simulator.process.app import App
+from airflow_provider_supersim.simulator.world.options import Options
 
 
 class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # which of uvicorn's it is shows at run time

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_supersim.simulator.clock import iso
-from airflow_provider_supersim.simulator.commands import IpCommand
-from airflow_provider_supersim.simulator.sims import Fleet, Sim
+from airflow_provider_supersim.simulator.world.clock import iso
+from airflow_provider_supersim.simulator.world.commands import IpCommand
+from airflow_provider_supersim.simulator.world.sims import Fleet, Sim
 
 
 def command(one: IpCommand, base_url: str, account_sid: str) -> dict[str, Any]:

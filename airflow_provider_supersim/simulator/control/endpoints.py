@@ -11,9 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from airflow_provider_supersim.simulator.config import field_first
-from airflow_provider_supersim.simulator.sims import Fleet, Sim
-from airflow_provider_supersim.simulator.world import World
+from airflow_provider_supersim.simulator.world.options import field_first
+from airflow_provider_supersim.simulator.world.sims import Fleet, Sim
+from airflow_provider_supersim.simulator.world.world import World
 
 DEFAULT_LIMIT = 10_000
 """Items in one reply of a list, where the client names no limit."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from airflow_provider_supersim.simulator.identifiers import SidCodec
-from airflow_provider_supersim.simulator.sims import Sim
+from airflow_provider_supersim.simulator.world.identifiers import SidCodec
+from airflow_provider_supersim.simulator.world.sims import Sim
 
 STATUSES = ("queued", "sent", "received", "failed")
 DIRECTIONS = ("to_sim", "from_sim")

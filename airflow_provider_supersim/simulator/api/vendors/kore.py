@@ -10,15 +10,15 @@ import re
 from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
 
-from airflow_provider_supersim.simulator import signatures
-from airflow_provider_supersim.simulator.clock import Clock
-from airflow_provider_supersim.simulator.config import Options
-from airflow_provider_supersim.simulator.errors import (
+from airflow_provider_supersim.simulator.api.errors import (
     ACCESS_DENIED,
     ACCOUNT_INVALID,
     AUTHENTICATE,
     ApiError,
 )
+from airflow_provider_supersim.simulator.api.vendors import signatures
+from airflow_provider_supersim.simulator.world.clock import Clock
+from airflow_provider_supersim.simulator.world.options import Options
 
 Headers = tuple[tuple[bytes, bytes], ...]
 Vendor = Literal["twilio", "kore"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from airflow_provider_supersim.simulator.api import Api, Receive, Scope, Send
-from airflow_provider_supersim.simulator.control import control_plane
-from airflow_provider_supersim.simulator.simulation import Simulation
+from airflow_provider_supersim.simulator.api.asgi import Api, Receive, Scope, Send
+from airflow_provider_supersim.simulator.control.routes import control_plane
+from airflow_provider_supersim.simulator.control.simulation import Simulation
 
 
 class App:

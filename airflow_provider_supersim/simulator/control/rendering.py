@@ -6,16 +6,16 @@ import base64
 from collections import Counter
 from typing import Any
 
-from airflow_provider_supersim.simulator.callbacks import Alert
-from airflow_provider_supersim.simulator.clock import iso
-from airflow_provider_supersim.simulator.commands import IpCommand
-from airflow_provider_supersim.simulator.config import LIVE
-from airflow_provider_supersim.simulator.devices import Datagram
-from airflow_provider_supersim.simulator.identifiers import device_ip, host_ip
-from airflow_provider_supersim.simulator.sims import Fleet, Sim
-from airflow_provider_supersim.simulator.simulation import Simulation
-from airflow_provider_supersim.simulator.traffic import SeenRequest, Traffic
-from airflow_provider_supersim.simulator.world import World
+from airflow_provider_supersim.simulator.api.callbacks import Alert
+from airflow_provider_supersim.simulator.api.traffic import SeenRequest, Traffic
+from airflow_provider_supersim.simulator.control.simulation import Simulation
+from airflow_provider_supersim.simulator.devices.network import Datagram
+from airflow_provider_supersim.simulator.world.clock import iso
+from airflow_provider_supersim.simulator.world.commands import IpCommand
+from airflow_provider_supersim.simulator.world.identifiers import device_ip, host_ip
+from airflow_provider_supersim.simulator.world.options import LIVE
+from airflow_provider_supersim.simulator.world.sims import Fleet, Sim
+from airflow_provider_supersim.simulator.world.world import World
 
 Json = dict[str, Any]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from airflow_provider_supersim.simulator.behaviour import Behaviour
-from airflow_provider_supersim.simulator.config import MAX_SIMS
-from airflow_provider_supersim.simulator.control_requests import FleetSeed, Seed, SimSeed
-from airflow_provider_supersim.simulator.sims import Fleet, Sim
-from airflow_provider_supersim.simulator.world import World
+from airflow_provider_supersim.simulator.control.bodies import FleetSeed, Seed, SimSeed
+from airflow_provider_supersim.simulator.world.behaviour import Behaviour
+from airflow_provider_supersim.simulator.world.options import MAX_SIMS
+from airflow_provider_supersim.simulator.world.sims import Fleet, Sim
+from airflow_provider_supersim.simulator.world.world import World
 
 
 def plant(world: World, seed: Seed) -> tuple[list[Fleet], list[Sim]]:

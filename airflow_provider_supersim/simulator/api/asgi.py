@@ -15,21 +15,21 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_supersim.simulator import faults as kinds
-from airflow_provider_supersim.simulator import parameters
-from airflow_provider_supersim.simulator.announcement import TOKEN_PATH
-from airflow_provider_supersim.simulator.clock import http_date
-from airflow_provider_supersim.simulator.dialects import Dialect
-from airflow_provider_supersim.simulator.errors import (
+from airflow_provider_supersim.simulator.api import faults as kinds
+from airflow_provider_supersim.simulator.api import parameters
+from airflow_provider_supersim.simulator.api.errors import (
     CODE_OF_STATUS,
     TOO_MANY_REQUESTS,
     ApiError,
     method_not_allowed,
     not_found,
 )
-from airflow_provider_supersim.simulator.operations import OPERATIONS, Request, route_of
-from airflow_provider_supersim.simulator.simulation import Simulation
-from airflow_provider_supersim.simulator.traffic import SeenRequest
+from airflow_provider_supersim.simulator.api.operations import OPERATIONS, Request, route_of
+from airflow_provider_supersim.simulator.api.traffic import SeenRequest
+from airflow_provider_supersim.simulator.api.vendors.kore import Dialect
+from airflow_provider_supersim.simulator.control.simulation import Simulation
+from airflow_provider_supersim.simulator.process.announcement import TOKEN_PATH
+from airflow_provider_supersim.simulator.world.clock import http_date
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from airflow_provider_supersim.simulator.behaviour import Behaviour, Behaviours
-from airflow_provider_supersim.simulator.clock import Clock
-from airflow_provider_supersim.simulator.commands import CommandLog, IpCommand
-from airflow_provider_supersim.simulator.config import Options
-from airflow_provider_supersim.simulator.identifiers import SidCodec, device_ip
-from airflow_provider_supersim.simulator.sims import Fleet, Sim, SimBook
+from airflow_provider_supersim.simulator.world.behaviour import Behaviour, Behaviours
+from airflow_provider_supersim.simulator.world.clock import Clock
+from airflow_provider_supersim.simulator.world.commands import CommandLog, IpCommand
+from airflow_provider_supersim.simulator.world.identifiers import SidCodec, device_ip
+from airflow_provider_supersim.simulator.world.options import Options
+from airflow_provider_supersim.simulator.world.sims import Fleet, Sim, SimBook
 
 NOT_ATTACHED = 83401
 

@@ -16,9 +16,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
 
-from airflow_provider_supersim.simulator.identifiers import device_number, host_ip
-from airflow_provider_supersim.simulator.sims import Sim
-from airflow_provider_supersim.simulator.world import World
+from airflow_provider_supersim.simulator.world.identifiers import device_number, host_ip
+from airflow_provider_supersim.simulator.world.sims import Sim
+from airflow_provider_supersim.simulator.world.world import World
 
 log = logging.getLogger("supersim-simulator")
 

@@ -11,12 +11,12 @@ from typing import NoReturn
 
 import msgspec
 
-from airflow_provider_supersim.simulator import server
-from airflow_provider_supersim.simulator.announcement import ANNOUNCEMENT, Vendor, connection
-from airflow_provider_supersim.simulator.config import Options, override
-from airflow_provider_supersim.simulator.devices import DeviceNetwork
-from airflow_provider_supersim.simulator.identifiers import device_ip, host_ip
-from airflow_provider_supersim.simulator.simulation import Simulation
+from airflow_provider_supersim.simulator.control.simulation import Simulation
+from airflow_provider_supersim.simulator.devices.network import DeviceNetwork
+from airflow_provider_supersim.simulator.process import server
+from airflow_provider_supersim.simulator.process.announcement import ANNOUNCEMENT, Vendor, connection
+from airflow_provider_supersim.simulator.world.identifiers import device_ip, host_ip
+from airflow_provider_supersim.simulator.world.options import Options, override
 
 _ABOUT = """\
 A Super SIM of your own: the IP Commands API of Twilio and KORE on this host, with devices that

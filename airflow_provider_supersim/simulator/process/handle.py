@@ -1,24 +1,16 @@
-"""Starts a simulator in a process of its own and turns it from tests: blocking calls, standard library only."""
+"""A running simulator as tests see it: blocking calls to its control plane. Standard library only."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import sysconfig
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
-from airflow_provider_supersim.simulator.announcement import ANNOUNCEMENT, Vendor, connection
+from airflow_provider_supersim.simulator.process.announcement import Vendor, connection
 
-_ROOT = Path(__file__).resolve().parents[2]
 _TIMEOUT = 60.0
 """Seconds that one call to the control plane may take."""
 
@@ -199,41 +191,6 @@ class Simulator:
             found += page[path]
             offset = page["next_offset"]
         return found
-
-
-@contextmanager
-def run_simulator(**options: Any) -> Iterator[Simulator]:
-    """Run a simulator in a process of its own for as long as the block lasts.
-
-    :param options: those of the command line with underscores, such as ``sims=1000``; the port is a free one
-        unless given.
-    :raises RuntimeError: it did not start; the message has what it said.
-    """
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in {"port": 0, **options}.items()]
-    command = [sys.executable, "-m", "airflow_provider_supersim.simulator", "--until-stdin-closes", *flags]
-    with (
-        tempfile.TemporaryFile() as log,
-        subprocess.Popen(  # noqa: S603 - this package's own module
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment()
-        ) as process,
-    ):
-        try:
-            first = process.stdout.readline() if process.stdout else ""
-            if not first.startswith(ANNOUNCEMENT):
-                process.wait()
-                said = (first + Simulator("", log).log()).strip()
-                raise RuntimeError(f"the simulator did not start (exit code {process.returncode}): {said}")
-            yield Simulator(first.removeprefix(ANNOUNCEMENT).strip(), log)
-        finally:
-            process.terminate()
-
-
-def _environment() -> dict[str, str]:
-    """The environment in which the new process finds this package, also where it was never installed."""
-    environment = dict(os.environ)
-    if str(_ROOT) not in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_ROOT), environment.get("PYTHONPATH"))))
-    return environment
 
 
 def _query(**parameters: str | None) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 
 from starlette.requests import Request
 
-from airflow_provider_supersim.simulator import views
-from airflow_provider_supersim.simulator.announcement import TOKEN_PATH
-from airflow_provider_supersim.simulator.control_http import find_fleet, find_sim, portion
-from airflow_provider_supersim.simulator.simulation import Simulation
+from airflow_provider_supersim.simulator.control import rendering
+from airflow_provider_supersim.simulator.control.endpoints import find_fleet, find_sim, portion
+from airflow_provider_supersim.simulator.control.simulation import Simulation
+from airflow_provider_supersim.simulator.process.announcement import TOKEN_PATH
 
 
 class Truth:
@@ -20,7 +20,7 @@ class Truth:
 
     async def overview(self, _request: Request) -> Any:
         """``GET /``: the options in force, Fleets, sockets, clock."""
-        return views.overview(self._simulation)
+        return rendering.overview(self._simulation)
 
     async def commands(self, request: Request) -> Any:
         """``GET /commands?sim=&status=&direction=to_sim|from_sim|all``: every command in order."""
@@ -32,7 +32,7 @@ class Truth:
         chosen = (
             command for command in every if direction in ("all", command.direction) and status in (None, command.status)
         )
-        return portion("commands", request, chosen, views.command)
+        return portion("commands", request, chosen, rendering.command)
 
     async def datagrams(self, request: Request) -> Any:
         """``GET /datagrams?sim=``: every datagram that a device received, in order."""
@@ -42,24 +42,24 @@ class Truth:
         if name is not None:
             sim = find_sim(self._simulation.world, name)
             every = [datagram for datagram in every if datagram.sim is sim]
-        return portion("datagrams", request, every, views.datagram)
+        return portion("datagrams", request, every, rendering.datagram)
 
     async def requests(self, request: Request) -> Any:
         """``GET /requests``: what came in. ``DELETE``: count anew."""
         if request.method == "DELETE":
             self._simulation.traffic.forget()
-        return views.requests(self._simulation.traffic, TOKEN_PATH)
+        return rendering.requests(self._simulation.traffic, TOKEN_PATH)
 
     async def alerts(self, request: Request) -> Any:
         """``GET /alerts``: callbacks that failed (83402)."""
-        return portion("alerts", request, self._simulation.callbacks.alerts, views.alert)
+        return portion("alerts", request, self._simulation.callbacks.alerts, rendering.alert)
 
     async def summary(self, request: Request) -> Any:
         """``GET /summary?fleet=``: counts that tell whether anything was lost or sent twice."""
         await self._simulation.network.quiet()
         name = request.query_params.get("fleet")
         fleet = None if name is None else find_fleet(self._simulation.world, name)
-        return views.summary(self._simulation, fleet)
+        return rendering.summary(self._simulation, fleet)
 
     async def sims(self, request: Request) -> Any:
         """``GET /sims?fleet=&status=``: SIMs in the order of their making."""
@@ -67,8 +67,8 @@ class Truth:
         name = request.query_params.get("fleet")
         fleet = None if name is None else find_fleet(world, name)
         every = world.sims.newer(-1, fleet, request.query_params.get("status"))
-        return portion("sims", request, every, lambda sim: views.sim(sim, world))
+        return portion("sims", request, every, lambda sim: rendering.sim(sim, world))
 
     async def fleets(self, request: Request) -> Any:
         """``GET /fleets``."""
-        return portion("fleets", request, self._simulation.world.fleets, views.fleet)
+        return portion("fleets", request, self._simulation.world.fleets, rendering.fleet)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from airflow_provider_supersim.simulator import parameters, resources
-from airflow_provider_supersim.simulator.commands import DIRECTIONS, STATUSES, CommandFilter
-from airflow_provider_supersim.simulator.dialects import Dialect
-from airflow_provider_supersim.simulator.errors import ApiError, not_found, unknown
-from airflow_provider_supersim.simulator.paging import Item, Listing
-from airflow_provider_supersim.simulator.sims import SIM_STATUSES
-from airflow_provider_supersim.simulator.simulation import Simulation
+from airflow_provider_supersim.simulator.api import parameters, resources
+from airflow_provider_supersim.simulator.api.errors import ApiError, not_found, unknown
+from airflow_provider_supersim.simulator.api.paging import Item, Listing
+from airflow_provider_supersim.simulator.api.vendors.kore import Dialect
+from airflow_provider_supersim.simulator.control.simulation import Simulation
+from airflow_provider_supersim.simulator.world.commands import DIRECTIONS, STATUSES, CommandFilter
+from airflow_provider_supersim.simulator.world.sims import SIM_STATUSES
 
 Resource = dict[str, Any]
 

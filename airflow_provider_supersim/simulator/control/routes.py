@@ -9,10 +9,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from airflow_provider_supersim.simulator.control_http import endpoint, http_error
-from airflow_provider_supersim.simulator.levers import Levers
-from airflow_provider_supersim.simulator.simulation import Simulation
-from airflow_provider_supersim.simulator.truth import Truth
+from airflow_provider_supersim.simulator.control.changes import Levers
+from airflow_provider_supersim.simulator.control.endpoints import endpoint, http_error
+from airflow_provider_supersim.simulator.control.queries import Truth
+from airflow_provider_supersim.simulator.control.simulation import Simulation
 
 
 def control_plane(simulation: Simulation) -> Starlette:

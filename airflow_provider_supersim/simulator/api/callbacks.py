@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-from airflow_provider_supersim.simulator.clock import Clock, iso
-from airflow_provider_supersim.simulator.commands import IpCommand
-from airflow_provider_supersim.simulator.dialects import Dialect
-from airflow_provider_supersim.simulator.errors import CALLBACK_FAILED
+from airflow_provider_supersim.simulator.api.errors import CALLBACK_FAILED
+from airflow_provider_supersim.simulator.api.vendors.kore import Dialect
+from airflow_provider_supersim.simulator.world.clock import Clock, iso
+from airflow_provider_supersim.simulator.world.commands import IpCommand
 
 if TYPE_CHECKING:
     import aiohttp

@@ -9,8 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
-from airflow_provider_supersim.simulator.commands import PAYLOAD_TYPES
-from airflow_provider_supersim.simulator.errors import (
+from airflow_provider_supersim.simulator.api.errors import (
     INVALID_VALUE,
     IP_COMMANDS,
     SIM_NOT_FOUND,
@@ -19,9 +18,10 @@ from airflow_provider_supersim.simulator.errors import (
     missing,
     unknown,
 )
-from airflow_provider_supersim.simulator.paging import PageRequest
-from airflow_provider_supersim.simulator.sims import REACHABLE, Sim
-from airflow_provider_supersim.simulator.world import CommandRequest
+from airflow_provider_supersim.simulator.api.paging import PageRequest
+from airflow_provider_supersim.simulator.world.commands import PAYLOAD_TYPES
+from airflow_provider_supersim.simulator.world.sims import REACHABLE, Sim
+from airflow_provider_supersim.simulator.world.world import CommandRequest
 
 MAX_PAYLOAD = 1300
 """Bytes on the wire to the device."""

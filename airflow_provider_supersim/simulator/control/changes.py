@@ -7,13 +7,12 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 
-from airflow_provider_supersim.simulator import control_requests as bodies
-from airflow_provider_supersim.simulator import views
-from airflow_provider_supersim.simulator.clock import parse_iso
-from airflow_provider_supersim.simulator.control_http import body, find_fleet, find_sim
-from airflow_provider_supersim.simulator.faults import Fault
-from airflow_provider_supersim.simulator.seeding import plant, refuse_taken
-from airflow_provider_supersim.simulator.simulation import Simulation
+from airflow_provider_supersim.simulator.api.faults import Fault
+from airflow_provider_supersim.simulator.control import bodies, rendering
+from airflow_provider_supersim.simulator.control.endpoints import body, find_fleet, find_sim
+from airflow_provider_supersim.simulator.control.seeding import plant, refuse_taken
+from airflow_provider_supersim.simulator.control.simulation import Simulation
+from airflow_provider_supersim.simulator.world.clock import parse_iso
 
 
 class Levers:
@@ -25,15 +24,15 @@ class Levers:
     async def reset(self, request: Request) -> Any:
         """``POST /reset``: a fresh world; the body overrides options of the start."""
         await self._simulation.reset(await body(request, dict[str, Any]))
-        return views.overview(self._simulation)
+        return rendering.overview(self._simulation)
 
     async def seed(self, request: Request) -> Any:
         """``POST /seed``: add Fleets and SIMs; all of them, or none where one cannot be."""
         world = self._simulation.world
         fleets, sims = plant(world, await body(request, bodies.Seed))
         return {
-            "fleets": [views.fleet(fleet) for fleet in fleets],
-            "sims": [views.sim(sim, world) for sim in sims],
+            "fleets": [rendering.fleet(fleet) for fleet in fleets],
+            "sims": [rendering.sim(sim, world) for sim in sims],
         }
 
     async def clock(self, request: Request) -> Any:
@@ -51,13 +50,13 @@ class Levers:
             if change.run:
                 clock.run()
             await self._simulation.network.quiet()
-        return views.clock(self._simulation)
+        return rendering.clock(self._simulation)
 
     async def settings(self, request: Request) -> Any:
         """``GET /settings``; ``PATCH``: change some in the running world."""
         if request.method == "PATCH":
             self._simulation.change(await body(request, dict[str, Any]))
-        return views.settings(self._simulation)
+        return rendering.settings(self._simulation)
 
     async def faults(self, request: Request) -> Any:
         """``GET /faults``; ``PUT``: these in place of those before; ``DELETE``: none."""
@@ -82,7 +81,7 @@ class Levers:
                 world.sims.rename(sim, patch.unique_name)
             world.sims.change(sim, status=status, fleet=fleet)
             sim.updated = self._simulation.clock.now()
-        return views.sim(sim, world)
+        return rendering.sim(sim, world)
 
     async def fleet(self, request: Request) -> Any:
         """``GET /fleets/{sid or name}``; ``PATCH``: data_enabled, data_limit, ip_commands_url and _method."""
@@ -92,7 +91,7 @@ class Levers:
                 if value is not msgspec.UNSET:
                     setattr(fleet, name, value)
             fleet.updated = self._simulation.clock.now()
-        return views.fleet(fleet)
+        return rendering.fleet(fleet)
 
     async def device(self, request: Request) -> Any:
         """``GET /devices/{sid or name}``; ``PATCH``: parts of its behaviour."""
@@ -100,7 +99,7 @@ class Levers:
         sim = find_sim(world, request.path_params["key"])
         if request.method == "PATCH":
             world.behaviours.patch(sim.number, await body(request, dict[str, Any]))
-        return views.sim(sim, world)
+        return rendering.sim(sim, world)
 
     async def devices(self, request: Request) -> Any:
         """``PATCH /devices``: parts of the behaviour of many."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_supersim.simulator.callbacks import Callbacks
-from airflow_provider_supersim.simulator.clock import Clock
-from airflow_provider_supersim.simulator.config import FIXED, LIVE, Options, override
-from airflow_provider_supersim.simulator.devices import DeviceNetwork
-from airflow_provider_supersim.simulator.dialects import Dialect, Kore, Twilio
-from airflow_provider_supersim.simulator.faults import Faults
-from airflow_provider_supersim.simulator.traffic import Traffic
-from airflow_provider_supersim.simulator.world import World
+from airflow_provider_supersim.simulator.api.callbacks import Callbacks
+from airflow_provider_supersim.simulator.api.faults import Faults
+from airflow_provider_supersim.simulator.api.traffic import Traffic
+from airflow_provider_supersim.simulator.api.vendors.kore import Dialect, Kore, Twilio
+from airflow_provider_supersim.simulator.devices.network import DeviceNetwork
+from airflow_provider_supersim.simulator.world.clock import Clock
+from airflow_provider_supersim.simulator.world.options import FIXED, LIVE, Options, override
+from airflow_provider_supersim.simulator.world.world import World
 
 
 class Simulation:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from airflow_provider_supersim.simulator.config import field_first
+from airflow_provider_supersim.simulator.world.options import field_first
 
 Seconds = Annotated[float, Meta(ge=0)]
 Answer = Literal["none", "echo", "payload"]

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import urlencode
 
-from airflow_provider_supersim.simulator.errors import invalid
+from airflow_provider_supersim.simulator.api.errors import invalid
 
 
 class Item(Protocol):

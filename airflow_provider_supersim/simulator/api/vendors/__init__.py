@@ -1,0 +1,1 @@
+"""What each vendor does in its own way."""

@@ -1,0 +1,1 @@
+"""The control plane: where tests change the world and read what happened."""

@@ -1,0 +1,1 @@
+"""Devices that receive commands as UDP datagrams and answer them."""
