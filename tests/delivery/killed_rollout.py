@@ -53,7 +53,7 @@ async def one_process(story: dict[str, Any], folder: Path, killer: Killer, *, fr
     targets = [device(sim) for sim in story["sims"]]
     how = rules(waves=story["waves"], wave_timeout=60.0)
     ledger = await Ledger.open(FileStore(folder, killer.reach), clears=0, restart=False)
-    client = open_client(story["url"], kind=ReachingClient, timeout=1.0)
+    client = open_client(story["url"], kind=ReachingClient)
     client.reach = killer.reach
     async with client:
         one = rollout(client, ledger, targets, how, fresh=fresh, lag=story["lag"], concurrency=20)

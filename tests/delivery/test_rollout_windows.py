@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
-import anyio
 import pytest
 import time_machine
 from support import POST, TextStore, commands_by_device, device, devices, once_each, open_client, rollout, rules
 from task_runs import TaskRun
 
+from airflow_provider_supersim.api.client import AsyncSuperSimClient
+from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
 from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.delivery.rollout.engine import End, Wait
@@ -134,39 +138,60 @@ async def test_what_was_lost_is_looked_up_at_any_hour_and_sent_at_none_but_its_o
     assert commands_by_device(night.simulator) == once_each(targets)
 
 
+class WatchedPace(Pace):
+    """Notes when commands asked for their turn."""
+
+    def __init__(self, max_concurrency: int, max_rate: float | None = None) -> None:
+        super().__init__(max_concurrency, max_rate)
+        self.asked: list[float] = []
+
+    def admit(self, *, rated: bool) -> Any:
+        if rated:
+            self.asked.append(time.time())
+        return super().admit(rated=rated)
+
+
 @pytest.mark.parametrize("held_by", ["max_rate", "Retry-After", "concurrency", "back-off"])
-async def test_requests_that_wait_their_turn_when_the_window_closes_stay(simulator: Simulator, held_by: str) -> None:
+async def test_commands_that_wait_their_turn_when_the_window_closes_do_not_leave(
+    simulator: Simulator, clock: time_machine.Coordinates, held_by: str
+) -> None:
+    """The window closes when the thirtieth request leaves; up to 20 others are under way or wait by then."""
     simulator.reset(sims=600, settle=0)
-    pace = {"max_rate": Pace(20, max_rate=40), "concurrency": Pace(1)}.get(held_by, Pace(20))
-    if held_by == "concurrency":
-        simulator.settings(latency=0.02)
+    pace = {"max_rate": WatchedPace(20, max_rate=40), "concurrency": WatchedPace(1)}.get(held_by, WatchedPace(20))
     if held_by == "Retry-After":
-        simulator.faults({"kind": "too_many_requests", "skip": 40, "count": 20, "retry_after": 1, **POST})
+        simulator.faults({"kind": "too_many_requests", "skip": 20, "count": 20, "retry_after": 1, **POST})
     if held_by == "back-off":
-        simulator.faults({"kind": "too_many_requests", "ratio": 0.9, **POST})
-    store, targets, how = TextStore(), devices(600), rules(window=NIGHTLY)
+        simulator.faults({"kind": "too_many_requests", "ratio": 0.7, **POST})
+    store, targets, closes, left = TextStore(), devices(600), at("05:00"), list[float]()
 
-    async def a_try() -> End | Wait:
+    class Watched(AsyncSuperSimClient):
+        async def send(
+            self, command: IpCommandRequest, *, may_leave: Callable[[], None] = lambda: None, **options: Any
+        ) -> IpCommand:
+            def leave() -> None:
+                may_leave()
+                left.append(time.time())
+                if len(left) == 30:
+                    clock.move_to(closes)
+
+            return await super().send(command, may_leave=leave, **options)
+
+    async def a_try(**options: Any) -> End | Wait:
         ledger = await Ledger.open(store, clears=0, restart=False)
-        async with open_client(simulator.url, pace=pace) as client:
-            one = rollout(client, ledger, targets, how, concurrency=20)
-            with anyio.fail_after(30):
-                return await one.advance()
+        async with open_client(simulator.url, **options) as client:
+            return await rollout(client, ledger, targets, rules(window=NIGHTLY), concurrency=20).advance()
 
-    with time_machine.travel(at("05:00") - timedelta(seconds=0.6)):
-        closes = time_machine.escape_hatch.time.time() + 0.6
-        end = await a_try()
-        ended = time_machine.escape_hatch.time.time()
+    clock.move_to(closes - timedelta(seconds=1))
+    end = await a_try(kind=Watched, pace=pace)
 
     assert isinstance(end, End)
     assert end.closed
-    assert 0 < end.summary["sent"] + end.summary["unsettled"] < 200
+    assert len(left) == 30
+    assert max(left) < closes.timestamp()
+    assert len([asked for asked in pace.asked if asked >= closes.timestamp()]) <= 20
+    assert 0 < end.summary["sent"] + end.summary["unsettled"] == len(simulator.commands()) <= 30
     assert len([key for key in store.texts if key.startswith("supersim_ledger_0_")]) == 2  # of three chunks
-    assert max(command["created"] for command in simulator.commands()) < closes + 0.3  # on the wire by then
-    assert ended < closes + 2
     simulator.faults()
-    simulator.settings(latency=0)
-    pace = Pace(100)
-    with time_machine.travel(at("01:00") + DAY):
-        assert isinstance(await a_try(), End)
+    clock.move_to(at("01:00") + DAY)
+    assert isinstance(await a_try(), End)
     assert commands_by_device(simulator) == once_each(targets)
