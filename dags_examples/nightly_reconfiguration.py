@@ -1,13 +1,13 @@
 """Give every device of a Fleet its configuration, at three in the morning where the devices are.
 
-1. `rollout` sends to 5 devices, then to a tenth of the Fleet, then to all. Before each next wave it waits until the
-   last one is through; where more than `tolerated_percent` of its devices were not reached, it halts, and the others
-   keep what they have. A device that is not reached gets a second attempt after `attempt_delay` seconds.
-2. `summary` says how it went.
+1. `rollout` sends to 5 devices, then to a tenth of the Fleet, then to all. Before each next wave it waits for the
+   results of the last one. If more than `tolerated_percent` of its devices failed, it halts, and the other devices keep
+   what they have. A device whose command failed gets a second attempt after `attempt_delay` seconds.
+2. `summary` logs the result.
 
-**When it failed**: the log of `rollout` names the devices that were not reached, and its last line says what to do.
-Super SIM stores nothing for later, so these devices keep their old configuration. Clear `rollout`, and it goes on with
-them and with those that it had not come to: what was sent is not sent again.
+**If it failed**: the log of `rollout` names the devices that did not get their command, and its last line says what to
+do. Super SIM stores nothing for later, so these devices keep their old configuration. Clear `rollout`: it continues
+with every device that is not yet `sent`.
 """
 
 import logging
@@ -19,7 +19,7 @@ from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 
 log = logging.getLogger(__name__)
 
-# Each device reports at a second of its own, or all of them would call at once: its ICCID says at which.
+# Each device reports at a second of its own, so that they do not all call at once. The second comes from its ICCID.
 CONFIGURATION = (
     '{"report_every":{{ params.report_every }},"report_at":{{ device.iccid[-4:] | int % params.report_every }}}'
 )
@@ -27,15 +27,15 @@ CONFIGURATION = (
 
 @task
 def summary(rollout: dict) -> None:
-    """Say how the rollout went: your own people may want it by mail or chat instead."""
+    """Log the result. Replace this with your own mail or chat."""
     log.info("%s of %s devices were sent their configuration.", rollout["sent"], rollout["devices"])
     for wave in rollout["waves"]:
         log.info("Wave %s: %s sent, %s failed", wave["wave"], wave["sent"], wave["failed"])
 
 
 @dag(
-    # Without a start_date, and with run_immediately of no length, the first run is the next one that falls due:
-    # whoever switches the DAG on in daytime sends nothing yet.
+    # Without a start_date, and with run_immediately of length 0, the first run is the next one that is due. So nothing
+    # is sent when you switch the DAG on during the day.
     schedule=CronTriggerTimetable("0 3 * * *", timezone="Europe/Berlin", run_immediately=timedelta(0)),
     max_active_runs=1,
     params={
@@ -43,16 +43,16 @@ def summary(rollout: dict) -> None:
         "report_every": Param(900, type="integer", minimum=1, description="Seconds between two reports of a device"),
         "device_port": Param(4000, type="integer", minimum=1, maximum=65535, description="UDP port of the devices"),
         "tolerated_percent": Param(
-            10, type="number", minimum=0, maximum=100, description="Devices that may be missed before the rollout halts"
+            10, type="number", minimum=0, maximum=100, description="Percent of a wave that may fail"
         ),
         "attempt_delay": Param(300, type="number", minimum=0, description="Seconds before a second attempt"),
-        "report_folder": Param("", type="string", description="Where to leave a row for each device, such as s3://…"),
+        "report_folder": Param("", type="string", description="Folder for the report, such as s3://…; empty: none"),
     },
     tags=["super-sim", "example"],
     doc_md=__doc__,
 )
 def nightly_reconfiguration() -> None:
-    """Roll out, sum up."""
+    """Roll out, then log the result."""
     rollout = SuperSimRolloutOperator(
         task_id="rollout",
         fleet="{{ params.fleet }}",

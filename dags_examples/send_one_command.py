@@ -1,8 +1,8 @@
-"""Send one IP Command to one SIM, and wait until Super SIM has sent it; the worker slot is free meanwhile.
+"""Send one IP Command to one SIM, and wait until Super SIM has sent it. The worker slot is free while it waits.
 
 Trigger it with the SIM, the payload and the device's UDP port.
 
-`sent` means that the datagram went out. It is no proof that the device got it: only an answer of the device is.
+`sent` means that the datagram left Super SIM. Only a reply from the device proves that it arrived.
 """
 
 from airflow.sdk import Param, dag

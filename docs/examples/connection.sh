@@ -1,4 +1,4 @@
-# The ways to give Airflow the connection. The secrets are no secrets.
+# Every way to give Airflow the connection. The secrets are invented.
 
 # [START twilio]
 export AIRFLOW_CONN_SUPERSIM_DEFAULT='{"conn_type": "supersim", "login": "ACaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "password": "token"}'

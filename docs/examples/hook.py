@@ -1,4 +1,4 @@
-"""The hook, in a task of one's own."""
+"""The hook, in your own task."""
 
 from __future__ import annotations
 

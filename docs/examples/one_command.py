@@ -1,4 +1,4 @@
-"""The ways to send one IP Command."""
+"""Every way to send one IP Command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent
 
 @dag(schedule=None, template_searchpath=str(FOLDER), default_args={"retries": 2})
 def one_command() -> None:
-    """Send one command in each of the ways."""
+    """Send one command in every way."""
     # [START text]
     SuperSimIpCommandOperator(
         task_id="text",

@@ -1,4 +1,4 @@
-# From nothing to a command that was sent.
+# Install, start the simulator, send a command, see it.
 
 # [START install]
 pip install 'airflow-provider-supersim[simulator]'

@@ -1,4 +1,4 @@
-"""Rollouts: where targets come from, what each device gets, waves, windows, shards, pace."""
+"""Rollouts: devices, payloads, waves, windows, shards, pace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPORTS = os.environ["AIRFLOW_HOME"] + "/reports"  # s3://… in real life
 
 @dag(schedule=None, default_args={"retries": 2})
 def rollouts() -> None:
-    """Roll out in each of the ways."""
+    """Roll out in every way."""
     # [START fleet]
     SuperSimRolloutOperator(
         task_id="fleet",
@@ -86,7 +86,7 @@ def rollouts() -> None:
 
 @dag(schedule=None, default_args={"retries": 2})
 def night_window() -> None:
-    """Send while it is night."""
+    """Send only at night."""
     # [START window]
     SuperSimRolloutOperator(
         task_id="where_the_dag_lives",
@@ -112,7 +112,7 @@ def night_window() -> None:
 
 @dag(schedule=None, default_args={"retries": 2})
 def shards() -> None:
-    """Four tasks, a quarter of the Fleet each."""
+    """Send to a quarter of the Fleet in each of four tasks."""
     # [START shards]
     SuperSimRolloutOperator.partial(
         task_id="rollout",
@@ -127,7 +127,7 @@ def shards() -> None:
 
 @dag(schedule=None, default_args={"retries": 2})
 def made_by_a_task() -> None:
-    """Targets and payload that another task has made."""
+    """Take targets and payloads from another task."""
 
     # [START xcom]
     @task

@@ -1,4 +1,4 @@
-"""Wait for IP Commands that something else has sent."""
+"""Wait for IP Commands that another task submitted."""
 
 from __future__ import annotations
 

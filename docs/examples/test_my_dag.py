@@ -1,4 +1,4 @@
-"""A test of one's own DAG, against the simulator."""
+"""A test of your own DAG, against the simulator."""
 
 # [START test]
 from first_command import first_command
@@ -17,7 +17,7 @@ def test_the_device_gets_its_configuration(supersim_simulator, monkeypatch):
 
 
 # [START offline]
-def test_it_fails_where_the_device_has_no_network(supersim_simulator, monkeypatch):
+def test_it_fails_if_the_device_has_no_network(supersim_simulator, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_DEFAULT", supersim_simulator.connection_json())
     supersim_simulator.reset(sims=10, settle=0.1)
     supersim_simulator.set_behaviour("device-0001", network="offline")
@@ -33,7 +33,7 @@ def test_it_fails_where_the_device_has_no_network(supersim_simulator, monkeypatc
 
 
 # [START fault]
-def test_a_lost_reply_costs_no_second_command(supersim_simulator, monkeypatch):
+def test_a_lost_reply_does_not_send_twice(supersim_simulator, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_DEFAULT", supersim_simulator.connection_json())
     supersim_simulator.reset(sims=10, settle=0.1)
     supersim_simulator.faults({"kind": "drop_after", "method": "POST", "count": 1})
