@@ -1,76 +1,75 @@
-"""What the package says to people, read from its source: the words of errors and of warnings in the log."""
+"""What the package says to people, read from its source: errors, and warnings in the log."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from documentation import CHECKOUT
 
 PACKAGE = CHECKOUT / "airflow_provider_supersim"
+#: The rooms whose words reach users: not the simulator's.
+ROOMS = ("operators", "sensors", "triggers", "runs", "hooks", "delivery", "api")
 
 
 class Message(NamedTuple):
-    """A message: where it is, and its words with ``…`` for what differs from one time to the next."""
+    """A message.
+
+    :ivar where: file and line
+    :ivar words: its text, with ``{name}`` for a placeholder that is a plain name, and ``…`` for any other
+    """
 
     where: str
     words: str
 
 
-def raised(*names: str, kinds: tuple[str, ...]) -> list[Message]:
-    """Return what these modules raise.
-
-    :param names: paths of modules or folders, in the package
-    :param kinds: names of exceptions
-    """
-    return [message for path in _modules(names) for message in _messages(path, kinds)]
-
-
-def warned(*names: str) -> list[Message]:
-    """Return what these modules log as warnings and errors."""
+def logged(source: str, where: str = "") -> list[Message]:
+    """Return what a module logs as warnings and errors."""
     return [
-        Message(f"{path.name}:{node.lineno}", _words(node.args[0]))
-        for path in _modules(names)
-        for node in ast.walk(ast.parse(path.read_text()))
+        Message(f"{where}:{node.lineno}", _words(node.args[0]) if node.args else "")
+        for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
-        and node.func.attr in ("warning", "error")
+        and node.func.attr in ("warning", "error", "exception", "critical")
     ]
 
 
-def returned(name: str, suffix: str) -> list[Message]:
-    """Return what the functions of a module whose names end so return."""
-    path = PACKAGE / name
+def raised(source: str, *kinds: str, where: str = "") -> list[Message]:
+    """Return what a module raises of these kinds.
+
+    :param kinds: names of exceptions, as the module calls them
+    """
     return [
-        Message(f"{path.name}:{node.lineno}", _words(node.value))
-        for function in ast.walk(ast.parse(path.read_text()))
-        if isinstance(function, ast.FunctionDef) and function.name.endswith(suffix)
-        for node in ast.walk(function)
-        if isinstance(node, ast.Return) and node.value is not None
+        Message(f"{where}:{node.lineno}", _words(node.exc.args[0]) if node.exc.args else "")
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and _name(node.exc.func) in kinds
     ]
 
 
-def _modules(names: tuple[str, ...]) -> Iterator[Path]:
-    for name in names:
-        path = PACKAGE / name
-        yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
+def sources() -> Iterator[tuple[str, str]]:
+    """Yield the path in the package and the source of every module of the rooms."""
+    for room in ROOMS:
+        for path in sorted((PACKAGE / room).rglob("*.py")):
+            yield str(path.relative_to(PACKAGE)), path.read_text()
 
 
-def _messages(path: Path, kinds: tuple[str, ...]) -> Iterator[Message]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        call = node.exc if isinstance(node, ast.Raise) else None
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in kinds and call.args:
-            yield Message(f"{path.name}:{node.lineno}", _words(call.args[0]))
+def _name(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
 def _words(node: ast.expr) -> str:
-    """Return the words of a string; ``…`` for a placeholder, and for all that is no string."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value.replace("%s", "…").replace("%.0f", "…")
-    if isinstance(node, ast.JoinedStr):
-        return "".join(_words(part) for part in node.values)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return _words(node.left) + _words(node.right)
-    return "…"
+    """Return the words of an expression that makes a string."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.FormattedValue(value=ast.Name(id=name)):
+            return f"{{{name}}}"
+        case ast.JoinedStr(values=parts):
+            return "".join(map(_words, parts))
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return _words(left) + _words(right)
+        case ast.IfExp(body=body, orelse=other):
+            return f"{_words(body)} {_words(other)}"
+        case _:
+            return "…"

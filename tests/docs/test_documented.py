@@ -8,9 +8,10 @@ import re
 import msgspec
 import pytest
 from documentation import EXAMPLES
-from messages import raised, returned, warned
+from messages import logged, raised, sources
 
 from airflow_provider_supersim.api import errors
+from airflow_provider_supersim.exceptions import SuperSimTaskError
 from airflow_provider_supersim.hooks import connection_form as form
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
@@ -124,32 +125,136 @@ def test_every_behaviour_of_a_device_has_a_row(pages):
     assert first_cells(devices) == {field.name for field in msgspec.structs.fields(Behaviour)}
 
 
-RAISED = (
-    "AirflowException",
-    "AirflowFailException",
-    "AirflowTaskTimeout",
-    "AirflowSensorTimeout",
-    "LedgerTakenError",
+def task_errors() -> list[type[SuperSimTaskError]]:
+    """Every class that a task of this provider can fail with."""
+
+    def below(kind: type) -> set[type]:
+        return {kind}.union(*map(below, kind.__subclasses__()))
+
+    return sorted(below(SuperSimTaskError) - {SuperSimTaskError}, key=lambda kind: kind.__name__)
+
+
+def sections(page: str) -> dict[str, str]:
+    """The sections of a page that have a target, such as ``(rollout-halted)=``, by its name."""
+    parts = re.split(r"^\(([\w-]+)\)=\n(?=#)", page, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def code_at_the_end(words: str) -> str | None:
+    """The code of a message: ``rollout-halted`` of ``… [rollout-halted]``."""
+    found = re.search(r"\[([a-z]+(?:-[a-z]+)*)\]$", words)
+    return found[1] if found else None
+
+
+@pytest.mark.parametrize("kind", task_errors(), ids=lambda kind: kind.__name__)
+def test_every_error_of_a_task_has_a_section(pages, kind):
+    section = sections(pages["errors.md"])[kind.code]
+
+    assert f"[{kind.code}]" in section.partition("\n")[0]
+    assert kind.__name__ in names_in_code(section)
+    assert "**You**" in section
+
+
+def test_every_error_of_a_task_is_in_the_triage_table(pages):
+    table = pages["errors.md"].partition("## Find your case")[2].partition("\n## ")[0]
+
+    assert {kind.code for kind in task_errors()} <= set(re.findall(r"\(#([\w-]+)\)", table))
+
+
+def test_no_code_is_explained_that_does_not_exist(pages):
+    said = {kind.code for kind in task_errors()} | {
+        code_at_the_end(message.words) for where, source in sources() for message in logged(source, where)
+    }
+    explained = set(re.findall(r"^### `\[([\w-]+)\]`", pages["errors.md"], re.MULTILINE))
+
+    assert explained - said == set()
+
+
+def test_every_warning_ends_in_a_code_that_has_a_section(pages):
+    explained = sections(pages["errors.md"])
+    warnings = [message for where, source in sources() for message in logged(source, where)]
+
+    assert len(warnings) >= 7
+    assert [message for message in warnings if code_at_the_end(message.words) not in explained] == []
+
+
+def test_a_warning_without_a_code_is_seen():
+    (bare,) = logged("log.warning('The API asked for a pause: %s', error)")
+    (coded,) = logged("self.log.warning('Pausing for %s. [pausing]', time)")
+
+    assert [code_at_the_end(message.words) for message in (bare, coded)] == [None, "pausing"]
+
+
+def test_tasks_fail_with_errors_of_this_provider():
+    bare = [
+        message
+        for where, source in sources()
+        for message in raised(
+            source,
+            "AirflowException",
+            "AirflowFailException",
+            "AirflowSensorTimeout",
+            "AirflowSkipException",
+            "AirflowTaskTimeout",
+            where=where,
+        )
+    ]
+
+    assert bare == []
+
+
+FIELDS = {"login", "password", "host", "port", "schema", *form.EXTRA_FIELDS}
+COLUMNS = {"sim", "sim_sid", "unique_name", "timezone"}  # of the targets
+#: What a sentence can name for a user to correct. The reference shows the hook's parameters.
+ARGUMENTS = {name for kind in GUIDES for name in parameters(kind)}
+HOOK_ARGUMENTS = {
+    name for method in vars(SuperSimHook).values() for name in re.findall(r":param (\w+):", method.__doc__ or "")
+}
+KNOWN = {"connection", "extra"} | FIELDS | COLUMNS | ARGUMENTS | HOOK_ARGUMENTS
+
+
+def names_something(words: str) -> bool:
+    """Whether a sentence says which argument, column or field it is about.
+
+    A placeholder ``{name}`` or ``{field}`` holds such a name. A text that is one placeholder is another error's
+    sentence, passed on.
+    """
+    return (
+        re.fullmatch(r"…|\{\w+\}", words) is not None
+        or re.search(r"\{(name|field)\}", words) is not None
+        or not KNOWN.isdisjoint(re.findall(r"\w+", words.lower()))
+    )
+
+
+def test_every_value_error_names_what_to_correct():
+    mute = [
+        message
+        for where, source in sources()
+        for message in raised(source, "ValueError", where=where)
+        if not names_something(message.words)
+    ]
+
+    assert mute == []
+
+
+def test_what_a_value_error_can_name_is_on_a_page(pages):
+    documented = set().union(*(names_in_code(page) for page in pages.values()))
+
+    assert (FIELDS | COLUMNS | ARGUMENTS) - documented == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("raise ValueError(f'device_port must be a whole number from 1 to 65535, got {value!r}')", True),
+        ("raise ValueError(f'extra.{field} must be a number above 0')", True),
+        ("raise ValueError(f'{name} must be a number')", True),
+        ("raise ValueError('window starts and ends at the same time')", True),
+        ("raise ValueError('the number is too large')", False),
+        ("raise ValueError(f'got {value!r}')", False),
+        ("raise ValueError('bad ' + 'input')", False),
+        ("raise ValueError", True),  # not a call: it raises what was built elsewhere
+    ],
 )
-ROOMS = ("operators", "sensors", "triggers", "tasks.py", "fleet.py", "ledgers.py", "delivery")
-SAID = [
-    *raised(*ROOMS, kinds=RAISED),
-    *returned("delivery/outcome.py", "_sentence"),
-    *warned(*ROOMS, "hooks", "api"),
-]
-
-
-def fragments(words: str) -> list[str]:
-    """The parts between what differs, long enough to be found by."""
-    return [part.strip() for part in re.split("…|[`'\"]", words) if len(part.strip()) > 5]
-
-
-def test_messages_are_found_in_the_source():
-    assert len([message for message in SAID if fragments(message.words)]) >= 12
-
-
-@pytest.mark.parametrize("words", sorted({message.words for message in SAID if fragments(message.words)}))
-def test_every_message_is_explained(pages, words):
-    page = " ".join(re.sub("[`'\"]", " ", pages["errors.md"]).split())
-
-    assert [part for part in fragments(words) if " ".join(part.split()) not in page] == []
+def test_a_value_error_that_names_nothing_is_seen(source, names):
+    assert all(names_something(message.words) for message in raised(source, "ValueError")) is names

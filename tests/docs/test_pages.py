@@ -1,4 +1,4 @@
-"""The pages: nothing in them is typed in by hand, and what they tell to run does run."""
+"""The pages: nothing in them is typed in by hand, and the commands on them run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from contextlib import closing
 
 import pytest
 from documentation import CHECKOUT, DOCS, EXAMPLES
+from messages import PACKAGE
 
 #: What a page may have between fences: directives, and samples of output.
 DIRECTIVES = {"literalinclude", "include", "toctree", "figure", "image", "eval-rst", "text", "console"}
@@ -21,7 +22,7 @@ OTHERS = {"benchmarks.md", "scaling.md", "versions.md"}
 
 
 def fences(page: str) -> list[tuple[str, str]]:
-    """What stands behind each opening fence, and the lines up to the closing one."""
+    """The words after each opening fence, and the lines up to the closing one."""
     return re.findall(r"^```\{?([\w-]*)\}?[^\n]*\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
@@ -77,22 +78,28 @@ def test_every_page_begins_with_what_it_is_for(pages):
 
 
 @pytest.mark.parametrize(
-    "said",
+    "target",
     [
-        "retries` of at least 1",
-        "clear_on_success",
-        "30 seconds",
-        "can be taken for one",
-        "without `sim_sid`",
-        "now()",
-        "some 500 commands",
-        "`sent` is not delivered",
-        "waits in the worker",
-        "A halted rollout is not retried",
+        "what-is-promised",
+        "sent-is-not-delivered",
+        "how-it-works",
+        "what-is-not-promised",
+        "late-acceptance",
+        "identical-commands",
+        "two-names",
+        "old-process",
+        "changing-payload",
+        "restart-sends-again",
+        "hook-has-no-ledger",
+        "what-you-must-do",
+        "retries",
+        "keep-the-ledger",
+        "clear-on-success",
+        "halted-is-not-retried",
     ],
 )
-def test_what_must_be_known_about_delivery_is_said(pages, said):
-    assert said in pages["delivery.md"]
+def test_what_must_be_known_about_delivery_has_a_section(pages, target):
+    assert re.search(rf"^\({target}\)=\n##+ \S", pages["delivery.md"], re.MULTILINE)
 
 
 def part(file: str, name: str) -> list[str]:
@@ -186,3 +193,45 @@ def test_every_file_that_a_page_names_is_there(pages):
         for link in re.findall(r"\]\(([^)#\s]+)", page):
             if not link.startswith(("http", "mailto")) and link:
                 assert (DOCS / link).exists(), f"{name}: {link}"
+
+
+def test_every_target_that_a_page_links_to_is_there(pages):
+    """Sphinx checks these too; GitHub, where the pages are read as well, does not."""
+    targets = {
+        name: {*re.findall(r"^\(([\w-]+)\)=$", page, re.MULTILINE), *slugs(page)} for name, page in pages.items()
+    }
+    for name, page in pages.items():
+        for file, target in re.findall(r"\]\(([\w.]*)#([\w.-]+)\)", page):
+            assert target in targets[file or name], f"{name}: {file}#{target}"
+
+
+def slugs(page: str) -> set[str]:
+    """What GitHub and MyST call the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w\s-]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_every_file_that_contributors_are_told_of_is_there():
+    """A path in code is one of the checkout or of the package, such as ``delivery/state/states.py``."""
+    page = (CHECKOUT / "CONTRIBUTING.md").read_text()
+    paths = set(re.findall(r"`([\w./]+/[\w.]+\.\w+)`", page))
+
+    assert paths
+    assert [path for path in paths if not any((root / path).exists() for root in (CHECKOUT, PACKAGE))] == []
+
+
+def test_nothing_names_a_page_that_is_not_in_the_repository():
+    """Sources are cited by their public address: a reader has no other files than these."""
+    rooms = ("airflow_provider_supersim", "dags_examples", "docs", "scripts", "tests")
+    files = [
+        path
+        for path in (*CHECKOUT.glob("*"), *(path for room in rooms for path in (CHECKOUT / room).rglob("*")))
+        if path.suffix in (".py", ".md", ".toml", ".sh") and "_build" not in path.parts
+    ]
+    named = {
+        (str(path.relative_to(CHECKOUT)), page)
+        for path in files
+        for page in re.findall(r"\b[\w-]+\.md\b", path.read_text())
+    }
+
+    assert {(file, page) for file, page in named if page not in {path.name for path in files}} == set()
