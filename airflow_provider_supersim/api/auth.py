@@ -1,7 +1,8 @@
-"""How each vendor wants to know who calls: HTTP Basic at Twilio, an OAuth2 token at KORE."""
+"""The ways to sign in: HTTP Basic, and a token by OAuth2 client credentials. :mod:`vendors` says who wants which."""
 
 from __future__ import annotations
 
+import base64
 import copy
 import html
 import json
@@ -16,10 +17,15 @@ import httpx
 from typing_extensions import override
 
 from airflow_provider_supersim.api import replies
-from airflow_provider_supersim.api import requests as protocol
 from airflow_provider_supersim.api.errors import SuperSimError
+from airflow_provider_supersim.api.requests import post_form
 
 Send = Callable[[httpx.Request], Awaitable[replies.Reply]]
+
+
+def basic_header(login: str, password: str) -> str:
+    """Return the value of an ``Authorization`` header for HTTP Basic."""
+    return "Basic " + base64.b64encode(f"{login}:{password}".encode()).decode()
 
 
 class Auth(ABC):
@@ -27,31 +33,34 @@ class Auth(ABC):
 
     @abstractmethod
     async def header(self, send: Send) -> str:
-        """Return the header's value; ``send`` carries a token request where one is needed."""
+        """Return the header's value.
+
+        :param send: carries a token request, if one is needed
+        """
 
     @abstractmethod
-    def renew(self, refused: str) -> bool:
-        """Take note that the API refused this header; return whether another one may be had."""
+    def renew(self, refused: str) -> None:
+        """Get another token for the next header, because the API refused the token of this one."""
 
     @abstractmethod
     def redact(self, text: str) -> str:
-        """Return the text without the secrets, which a proxy's error page may echo."""
+        """Return the text without the secrets, because the error page of a proxy may echo them."""
 
 
 class BasicAuth(Auth):
-    """Twilio: Account SID and Auth Token, or API Key SID and secret."""
+    """HTTP Basic: every request carries login and password."""
 
     def __init__(self, login: str, password: str) -> None:
         self._password = password
-        self._header = protocol.basic_header(login, password)
+        self._header = basic_header(login, password)
 
     @override
     async def header(self, send: Send) -> str:
         return self._header
 
     @override
-    def renew(self, refused: str) -> bool:
-        return False
+    def renew(self, refused: str) -> None:
+        """Do nothing: there is no token."""
 
     @override
     def redact(self, text: str) -> str:
@@ -59,19 +68,22 @@ class BasicAuth(Auth):
 
 
 class ClientCredentialsAuth(Auth):
-    """KORE: OAuth2 client credentials. One token for all requests, renewed a little before it ends.
+    """OAuth2 client credentials (RFC 6749, 4.4): one token for all requests, renewed a little before it ends.
 
-    However many requests find it missing or refused at the same time, one of them fetches the next. Where it fails, it
-    has failed for all of them.
+    However many requests find the token missing or refused at the same time, one of them fetches the next. If that
+    fails, it fails for all of them.
+
+    :param auth_url: the token endpoint
+    :param timeout: seconds for the connection, and again for each part of the reply
     """
 
-    def __init__(self, token_url: str, client_id: str, client_secret: str, *, timeout: float) -> None:
-        self._token_url = token_url
+    def __init__(self, auth_url: str, client_id: str, client_secret: str, *, timeout: float) -> None:
+        self._auth_url = auth_url
         self._client_id = client_id
         self._client_secret = client_secret
         self._timeout = timeout
         self._header = ""
-        self._tokens: deque[str] = deque(maxlen=2)  # the one before, too: a late reply may echo it
+        self._tokens: deque[str] = deque(maxlen=2)  # also the one before: a late reply may echo it
         self._renew_at = 0.0
         self._one_at_a_time = anyio.Lock()
         self._tries = 0
@@ -82,17 +94,16 @@ class ClientCredentialsAuth(Auth):
         if not self._fresh():
             tries = self._tries
             async with self._one_at_a_time:
-                if self._failure and self._tries > tries:  # while this one waited its turn
+                if self._failure and self._tries > tries:  # failed while this request waited for its turn
                     raise copy.copy(self._failure)
                 if not self._fresh():
                     await self._fetch(send)
         return self._header
 
     @override
-    def renew(self, refused: str) -> bool:
-        if refused == self._header:  # else somebody has renewed it since
+    def renew(self, refused: str) -> None:
+        if refused == self._header:  # otherwise another request has renewed it since
             self._header = ""
-        return True
 
     @override
     def redact(self, text: str) -> str:
@@ -103,7 +114,16 @@ class ClientCredentialsAuth(Auth):
 
     async def _fetch(self, send: Send) -> None:
         asked_at = time.monotonic()
-        request = protocol.token_request(self._token_url, self._client_id, self._client_secret, self._timeout)
+        request = post_form(
+            self._auth_url,
+            {
+                "grant_type": "client_credentials",
+                "client_id": self._client_id,
+                "client_secret": self._client_secret,
+            },
+            self._timeout,
+            repeatable=True,
+        )
         try:
             token = replies.read_token(await send(request), self.redact)
         except SuperSimError as error:
@@ -113,7 +133,7 @@ class ClientCredentialsAuth(Auth):
             self._failure = None
         finally:
             self._tries += 1
-        # A tenth of its life early, a minute at the most: no request should meet its end under way.
+        # A tenth of its life early, at most a minute, so that it does not end while a request is under way.
         self._renew_at = asked_at + token.expires_in - min(60.0, token.expires_in / 10)
         self._tokens.append(token.access_token)
         self._header = f"Bearer {token.access_token}"
@@ -121,7 +141,7 @@ class ClientCredentialsAuth(Auth):
 
 def _without(text: str, *secrets: str) -> str:
     for secret in filter(None, secrets):
-        # As an echo may write it: in a URL, a form, HTML, JSON.
+        # In each way in which an echo may write it: plain, in a URL, in a form, in HTML, in JSON.
         for written in (
             secret,
             quote(secret, safe=""),

@@ -1,49 +1,65 @@
-"""The one client: sends what :mod:`~airflow_provider_supersim.api.requests` builds, paced."""
+"""The client: sends what :mod:`~airflow_provider_supersim.api.requests` builds, at the account's pace."""
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
+import anyio
 import httpx
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay, wait_random_exponential
 
 from airflow_provider_supersim.api import replies
-from airflow_provider_supersim.api import requests as protocol
 from airflow_provider_supersim.api.auth import Auth
-from airflow_provider_supersim.api.errors import SuperSimError, UnreadableReplyError, Verdict
-from airflow_provider_supersim.api.models import Fleet, IpCommand, IpCommandRequest, Resource, Sim
+from airflow_provider_supersim.api.errors import BadRequestError, SuperSimError, UnreadableReplyError, Verdict
+from airflow_provider_supersim.api.models import (
+    Fleet,
+    IpCommand,
+    IpCommandRequest,
+    Resource,
+    Sim,
+    with_arguments_of,
+)
 from airflow_provider_supersim.api.pace import Pace
+from airflow_provider_supersim.api.requests import FLEETS, IP_COMMANDS, SIMS, Endpoint, describe
 from airflow_provider_supersim.api.transport import Transport
+from airflow_provider_supersim.api.vendors import Vendor
 
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
-
-#: Seconds for which a reply's date still serves.
-FRESH = 10.0
-
 K = TypeVar("K", bound=Resource)
 Read = Callable[[replies.Reply, type[K], replies.Redact], T]
+
+#: Seconds for which a reply's date is recent enough.
+FRESH = 10.0
+#: Seconds: the first pause before a request is made again, at most; each further one may be twice as long.
+FIRST_PAUSE = 0.25
+#: Seconds: no pause is longer, unless the API asks for it.
+LONGEST_PAUSE = 10.0
+
+
+def _anytime() -> None:
+    """Hold no command back."""
 
 
 class AsyncSuperSimClient:
     """A session with one account. Use it as an asynchronous context manager.
 
-    :param vendor: page size and the API's home
-    :param auth: the account's credentials
-    :param base_url: another home than the vendor's own, e.g. a simulator's
-    :param timeout: seconds for the connection, and again for each part of the reply
-    :param pace: shared by all that speak for the account in this process
-    :param ca_bundle: path of a CA bundle, for a proxy that signs for the API
-    :param keep_trying: seconds for which a request that can safely be made again is made again
+    :param vendor: the account's vendor, one of :data:`~airflow_provider_supersim.api.vendors.VENDORS`
+    :param auth: signs the requests in
+    :param base_url: URL of the API, such as a simulator's; default: the vendor's own
+    :param timeout: seconds for the connection, and again for each part of the reply; default 30
+    :param pace: what all clients of the account share; default: a pace of its own
+    :param ca_bundle: path of a CA bundle, for a proxy that signs for the API; default: the system's
+    :param keep_trying: seconds for which a request that can safely be made again is made again; default 120
     """
 
     def __init__(
         self,
-        vendor: protocol.Vendor,
+        vendor: Vendor,
         auth: Auth,
         *,
         base_url: str | None = None,
@@ -53,11 +69,12 @@ class AsyncSuperSimClient:
         keep_trying: float = 120.0,
     ) -> None:
         self.vendor = vendor
-        self._endpoint = protocol.Endpoint((base_url or vendor.base_url).rstrip("/"), timeout)
+        self._endpoint = Endpoint((base_url or vendor.base_url).rstrip("/"), timeout)
         self._auth = auth
         self._pace = pace or Pace(vendor.max_concurrency)
         self._transport = Transport(ca_bundle, auth.redact)
         self._keep_trying = keep_trying
+        self._small_pages: set[str] = set()  # lists whose documented page size the API refused
         self._date: datetime | None = None
         self._dated_at = 0.0
         self._date_header: str | None = None
@@ -71,33 +88,17 @@ class AsyncSuperSimClient:
     ) -> None:
         await self._transport.__aexit__(kind, error, trace)
 
-    async def send_ip_command(
-        self,
-        sim: str,
-        payload: str | bytes | dict[str, Any] | list[Any],
-        device_port: int | str,
-        *,
-        payload_type: str | None = None,
-        callback_url: str | None = None,
-        callback_method: str | None = None,
-    ) -> IpCommand:
+    @with_arguments_of(IpCommandRequest.build)
+    async def send_ip_command(self, command: IpCommandRequest) -> IpCommand:
         """Send one IP Command. Arguments: :meth:`~airflow_provider_supersim.api.models.IpCommandRequest.build`.
 
         :raises ValueError: for an argument that the API could not take; nothing was sent
-        :raises SuperSimError: with the verdict on the request. ``UNKNOWN``: the command may have been accepted.
+        :raises SuperSimError: with the verdict on the request. ``UNKNOWN``: the API may have accepted the command.
         """
-        request = IpCommandRequest.build(
-            sim,
-            payload,
-            device_port,
-            payload_type=payload_type,
-            callback_url=callback_url,
-            callback_method=callback_method,
-        )
-        return await self.send(request)
+        return await self.send(command)
 
-    async def send(self, command: IpCommandRequest, *, may_leave: Callable[[], None] = lambda: None) -> IpCommand:
-        """Send a command that was built before; as :meth:`send_ip_command`.
+    async def send(self, command: IpCommandRequest, *, may_leave: Callable[[], None] = _anytime) -> IpCommand:
+        """Send a command that was built before, as :meth:`send_ip_command` does.
 
         :param may_leave: called each time right before the request leaves; what it raises holds the request back
         """
@@ -107,17 +108,17 @@ class AsyncSuperSimClient:
     async def get_ip_command(self, sid: str) -> IpCommand:
         """Return the IP Command with this sid (``HG…``).
 
-        :raises NotFoundError: there is none in this account
+        :raises NotFoundError: the account has no such command
         """
-        return await self._get_one(protocol.IP_COMMANDS, sid, IpCommand)
+        return await self._get_one(IP_COMMANDS, sid, IpCommand)
 
     async def get_sim(self, sid_or_name: str) -> Sim:
         """Return the SIM with this sid (``HS…``) or unique name."""
-        return await self._get_one(protocol.SIMS, sid_or_name, Sim)
+        return await self._get_one(SIMS, sid_or_name, Sim)
 
     async def get_fleet(self, sid_or_name: str) -> Fleet:
         """Return the Fleet with this sid (``HF…``) or unique name."""
-        return await self._get_one(protocol.FLEETS, sid_or_name, Fleet)
+        return await self._get_one(FLEETS, sid_or_name, Fleet)
 
     def iter_ip_commands(
         self,
@@ -130,11 +131,14 @@ class AsyncSuperSimClient:
     ) -> AsyncIterator[IpCommand]:
         """Iterate over the account's IP Commands, in practice newest first, page by page.
 
-        :param sim: sid or unique name of a SIM
-        :param page_size: the vendor's largest where it is not given (Twilio 1000, KORE 100)
+        :param sim: sid or unique name of a SIM; default: all SIMs
+        :param sim_iccid: ICCID of a SIM; default: all SIMs
+        :param status: ``queued``, ``sent``, ``received`` or ``failed``; default: all
+        :param direction: ``to_sim`` or ``from_sim``; default: both
+        :param page_size: commands in each page; default: :meth:`page_size`
         """
         query = {"Sim": sim, "SimIccid": sim_iccid, "Status": status, "Direction": direction}
-        return self._iterate(protocol.IP_COMMANDS, query, IpCommand, page_size)
+        return self._iterate(IP_COMMANDS, query, IpCommand, page_size)
 
     def iter_sims(
         self,
@@ -144,24 +148,43 @@ class AsyncSuperSimClient:
         iccid: str | None = None,
         page_size: int | None = None,
     ) -> AsyncIterator[Sim]:
-        """Iterate over the account's SIMs, or over those of one Fleet (sid or unique name)."""
-        return self._iterate(protocol.SIMS, {"Fleet": fleet, "Status": status, "Iccid": iccid}, Sim, page_size)
+        """Iterate over the account's SIMs, page by page.
+
+        :param fleet: sid or unique name of a Fleet; default: all Fleets
+        :param status: ``new``, ``ready``, ``active``, ``inactive`` or ``scheduled``; default: all
+        :param iccid: ICCID of a SIM; default: all SIMs
+        :param page_size: SIMs in each page; default: :meth:`page_size`
+        """
+        return self._iterate(SIMS, {"Fleet": fleet, "Status": status, "Iccid": iccid}, Sim, page_size)
 
     def iter_fleets(self, *, page_size: int | None = None) -> AsyncIterator[Fleet]:
-        """Iterate over the account's Fleets."""
-        return self._iterate(protocol.FLEETS, {}, Fleet, page_size)
+        """Iterate over the account's Fleets, page by page.
+
+        :param page_size: Fleets in each page; default: :meth:`page_size`
+        """
+        return self._iterate(FLEETS, {}, Fleet, page_size)
+
+    def page_size(self, collection: str) -> int:
+        """Return how many items of a list to ask for at once: the most that the API takes, as far as is known.
+
+        :param collection: path of the list, such as ``/v1/Sims``
+        """
+        if collection in self._small_pages:
+            return self.vendor.smallest_page_size
+        return self.vendor.page_sizes[collection]
 
     async def date(self) -> datetime:
-        """Return a time by the API's own clock: its latest ``Date`` header, or that of a small request made for it.
+        """Return a time by the API's own clock: its latest ``Date`` header, at most some seconds old.
 
-        What is sent from now on is created at this time or later, and by no more than some seconds.
+        A small request is made if there is no recent one. Commands that are sent from now on are created at this time
+        or later.
         """
         if self._date is None or time.monotonic() - self._dated_at > FRESH:
-            await self._call(self._endpoint.get(protocol.IP_COMMANDS, {"PageSize": 1}), replies.read_page, IpCommand)
+            await self._call(self._endpoint.get(IP_COMMANDS, {"PageSize": 1}), replies.read_page, IpCommand)
         if self._date is None:
             raise UnreadableReplyError(
                 "the API's replies carry no readable Date header",
-                request=f"GET {protocol.IP_COMMANDS}",
+                request=f"GET {IP_COMMANDS}",
                 verdict=Verdict.REFUSED,
             )
         return self._date
@@ -170,22 +193,36 @@ class AsyncSuperSimClient:
         return await self._call(self._endpoint.get_one(collection, sid_or_name), replies.read_one, kind)
 
     async def _iterate(
-        self, collection: str, query: dict[str, str | None], kind: type[R], page_size: int | None
+        self, collection: str, query: Mapping[str, str | None], kind: type[R], page_size: int | None
     ) -> AsyncIterator[R]:
-        request = self._endpoint.get(collection, {**query, "PageSize": page_size or self.vendor.max_page_size})
+        request, page = await self._first_page(collection, query, kind, page_size)
         while True:
-            page = await self._call(request, replies.read_page, kind)
             for item in page.items:
                 yield item
             if not page.next_page_url:
                 return
-            this, request = request, self._endpoint.next_page(page.next_page_url)
-            if request.url == this.url:
+            following = self._endpoint.next_page(page.next_page_url)
+            if following.url == request.url:
                 raise UnreadableReplyError(
-                    "the list's next page is the same page again",
-                    request=protocol.describe(this),
-                    verdict=Verdict.REFUSED,
+                    "the list's next page is the same page again", request=describe(request), verdict=Verdict.REFUSED
                 )
+            request, page = following, await self._call(following, replies.read_page, kind)
+
+    async def _first_page(
+        self, collection: str, query: Mapping[str, str | None], kind: type[R], page_size: int | None
+    ) -> tuple[httpx.Request, replies.Page[R]]:
+        size = page_size or self.page_size(collection)
+        request = self._endpoint.get(collection, {**query, "PageSize": size})
+        try:
+            return request, await self._call(request, replies.read_page, kind)
+        except BadRequestError:
+            if page_size or size == self.vendor.smallest_page_size:
+                raise
+        # The API may enforce less than the vendor documents.
+        request = self._endpoint.get(collection, {**query, "PageSize": self.vendor.smallest_page_size})
+        page = await self._call(request, replies.read_page, kind)
+        self._small_pages.add(collection)
+        return request, page
 
     async def _call(
         self,
@@ -194,48 +231,33 @@ class AsyncSuperSimClient:
         kind: type[K],
         *,
         rated: bool = False,
-        may_leave: Callable[[], None] = lambda: None,
+        may_leave: Callable[[], None] = _anytime,
     ) -> T:
-        """Make the request, and make it again for as long as that is safe and may help."""
-        try:
-            return await self._attempt(request, read, kind, rated, may_leave)
-        except SuperSimError as error:
-            if not error.retryable or not self._keep_trying:
-                raise
-            failed = [error]
+        """Make the request, and make it again as long as that is safe and may help."""
 
         async def attempt() -> T:
-            if failed:
-                raise failed.pop()
-            return await self._attempt(request, read, kind, rated, may_leave)
-
-        # Made only now, with the failure as its first attempt: tenacity costs as much as a request that goes well.
-        patiently = AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, SuperSimError) and error.retryable),
-            wait=_pause,
-            stop=stop_before_delay(self._keep_trying),
-            reraise=True,
-        )
-        return await patiently(attempt)
-
-    async def _attempt(
-        self,
-        request: httpx.Request,
-        read: Read[K, T],
-        kind: type[K],
-        rated: bool,
-        may_leave: Callable[[], None],
-    ) -> T:
-        async with self._pace.admit(rated=rated):
             return read(await self._authorized(request, may_leave), kind, self._auth.redact)
+
+        give_up_at = time.monotonic() + self._keep_trying
+        longest = FIRST_PAUSE
+        while True:
+            try:
+                return await self._pace.run(attempt, rated=rated)
+            except SuperSimError as error:
+                pause = max(_jitter(longest), error.retry_after or 0.0)
+                if not error.retryable or time.monotonic() + pause >= give_up_at:
+                    raise
+            await anyio.sleep(pause)
+            longest = min(2 * longest, LONGEST_PAUSE)
 
     async def _authorized(self, request: httpx.Request, may_leave: Callable[[], None]) -> replies.Reply:
         header = await self._auth.header(self._transport.send)
         request.headers["Authorization"] = header
         may_leave()
         response = await self._transport.send(request)
-        if replies.says_token_expired(response) and self._auth.renew(header):
-            # It was refused at the door, so this is no second command.
+        if self.vendor.says_token_expired(response):
+            # The API did not look at the request, so this is no second command.
+            self._auth.renew(header)
             request.headers["Authorization"] = await self._auth.header(self._transport.send)
             may_leave()
             response = await self._transport.send(request)
@@ -246,10 +268,6 @@ class AsyncSuperSimClient:
         return response
 
 
-def _pause(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, SuperSimError) else None
-    return max(asked or 0.0, _jitter(state))
-
-
-_jitter = wait_random_exponential(multiplier=0.25, max=10)
+def _jitter(longest: float) -> float:
+    """Return a random pause, so that requests that failed together do not come back together."""
+    return random.uniform(0, longest)  # noqa: S311  # no secret

@@ -188,11 +188,9 @@ def failure(response: Reply, redact: Redact) -> SuperSimError:
     )
 
 
-def says_token_expired(response: Reply) -> bool:
-    """Whether the API refuses the token rather than the request: 401, or KORE's 403 that speaks of the token."""
-    return response.status_code == 401 or (
-        response.status_code == 403 and "token" in _text(_problem(response), "error").lower()
-    )
+def error_field(response: Reply, key: str) -> str:
+    """Return a field of an error body as text; empty if there is none."""
+    return _text(_problem(response), key)
 
 
 def date_of(response: Reply) -> datetime | None:

@@ -19,7 +19,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from airflow_provider_supersim.api import replies
-from airflow_provider_supersim.api import requests as protocol
+from airflow_provider_supersim.api.auth import basic_header
 from airflow_provider_supersim.api.errors import (
     NoReplyError,
     NotConnectedError,
@@ -27,6 +27,7 @@ from airflow_provider_supersim.api.errors import (
     UnreadableReplyError,
     Verdict,
 )
+from airflow_provider_supersim.api.requests import describe, unsure
 
 
 class Transport:
@@ -114,21 +115,21 @@ def _proxy(url: httpx.URL) -> httpx.Proxy | None:
             verdict=Verdict.REFUSED,
         )
     # As a header, for aiohttp has deprecated its parameter for a proxy's credentials.
-    sign_in = {"Proxy-Authorization": protocol.basic_header(proxy.username, proxy.password)} if proxy.userinfo else None
+    sign_in = {"Proxy-Authorization": basic_header(proxy.username, proxy.password)} if proxy.userinfo else None
     return httpx.Proxy(proxy.copy_with(userinfo=b""), headers=sign_in)
 
 
 def _judge(request: httpx.Request, error: Exception, redact: replies.Redact) -> SuperSimError:
     """Say what a failure of the transport tells about the request."""
-    what = protocol.describe(request)
+    what = describe(request)
     said = " ".join(redact(str(error)).split())  # it may quote what came
     if isinstance(error, httpx.DecodingError):
         words = f"the reply cannot be decoded: {said}"
-        return UnreadableReplyError(words, request=what, verdict=protocol.unsure(request))
+        return UnreadableReplyError(words, request=what, verdict=unsure(request))
     words = f"{request.url.host}: {said or type(error).__name__}"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         words = f"the certificate is not trusted of {words}"
         return NotConnectedError(words, request=what, verdict=Verdict.REFUSED)
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.ClientHttpProxyError):
         return NotConnectedError(f"no connection to {words}", request=what, verdict=Verdict.TRY_AGAIN)
-    return NoReplyError(f"no whole reply from {words}", request=what, verdict=protocol.unsure(request))
+    return NoReplyError(f"no whole reply from {words}", request=what, verdict=unsure(request))

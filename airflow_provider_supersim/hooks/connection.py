@@ -5,15 +5,14 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from airflow_provider_supersim.api.auth import Auth, BasicAuth, ClientCredentialsAuth
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.pace import Pace
-from airflow_provider_supersim.api.requests import VENDORS, Vendor
+from airflow_provider_supersim.api.vendors import VENDORS, Vendor
 from airflow_provider_supersim.hooks.connection_form import EXTRA_FIELDS
 
 
@@ -28,6 +27,19 @@ class ConnectionFields(Protocol):
     schema: str | None
 
 
+class Limits(NamedTuple):
+    """How much of an account to use; empty fields leave what the connection says.
+
+    :ivar max_concurrency: requests at once
+    :ivar max_rate: commands a second
+    :ivar share: number of tasks that divide both among them
+    """
+
+    max_concurrency: int | None = None
+    max_rate: float | None = None
+    share: int = 1
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """One account at one vendor, and how to speak to it. Equal accounts share what can be shared."""
 
@@ -35,7 +47,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     login: str
     password: str
     base_url: str
-    token_url: str | None
+    auth_url: str | None
     timeout: float
     max_concurrency: int
     max_rate: float | None
@@ -66,47 +78,43 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         host, login = (connection.host or "").strip(), (connection.login or "").strip()
         vendor = _vendor(extra.get("vendor"), host, login)
         if not login or not connection.password:
-            raise ValueError(
-                "login and password are needed: "
-                + (
-                    "client id and secret"
-                    if vendor.token_url
-                    else "Account SID and Auth Token, or API Key SID and secret"
-                )
-            )
-        if "token_url" in extra and vendor.token_url is None:
-            raise ValueError(f"extra.token_url is for KORE; {vendor.name} signs in with login and password alone")
+            raise ValueError(f"login and password are needed: {vendor.credentials}")
+        if "auth_url" in extra and vendor.auth_url is None:
+            raise ValueError(f"extra.auth_url must be empty: {vendor.name} signs in with login and password alone")
         return cls(
             vendor=vendor,
             login=login,
             password=connection.password,
             base_url=_url("host", _with_port(host, connection)) if host else vendor.base_url,
-            token_url=_url("token_url", str(extra["token_url"])) if "token_url" in extra else vendor.token_url,
+            auth_url=_url("auth_url", str(extra["auth_url"])) if "auth_url" in extra else vendor.auth_url,
             timeout=_number(extra, "timeout", float, 30.0),
             max_concurrency=_number(extra, "max_concurrency", int, vendor.max_concurrency),
             max_rate=_number(extra, "max_rate", float, None),
             ca_bundle=_ca_bundle(extra.get("verify")),
         )
 
+    def within(self, limits: Limits) -> Account:
+        """Return the same account with these limits."""
+        concurrency = limits.max_concurrency or self.max_concurrency
+        rate = limits.max_rate or self.max_rate
+        return msgspec.structs.replace(
+            self, max_concurrency=max(1, concurrency // limits.share), max_rate=rate / limits.share if rate else None
+        )
+
     def client(self, *, keep_trying: float = 120.0) -> AsyncSuperSimClient:
         """Return a new client for the account, not yet open.
 
-        :param keep_trying: see :class:`AsyncSuperSimClient`
+        :param keep_trying: see :class:`AsyncSuperSimClient`; default 120 seconds
         """
         return AsyncSuperSimClient(
             self.vendor,
-            self._auth(),
+            self.vendor.auth(self.login, self.password, auth_url=self.auth_url, timeout=self.timeout),
             base_url=self.base_url,
             timeout=self.timeout,
             pace=Pace(self.max_concurrency, self.max_rate),
             ca_bundle=self.ca_bundle,
             keep_trying=keep_trying,
         )
-
-    def _auth(self) -> Auth:
-        if self.token_url is None:
-            return BasicAuth(self.login, self.password)
-        return ClientCredentialsAuth(self.token_url, self.login, self.password, timeout=self.timeout)
 
 
 def _vendor(name: object, host: str, login: str) -> Vendor:
@@ -115,11 +123,15 @@ def _vendor(name: object, host: str, login: str) -> Vendor:
             raise ValueError(f"extra.vendor must be one of {sorted(VENDORS)}, got {name!r}")
         return VENDORS[str(name).lower()]
     for vendor in VENDORS.values():
-        if vendor.name in host.lower():
+        if vendor.host_part in host.lower():
             return vendor
-    if login.startswith(("AC", "SK")):
-        return VENDORS["twilio"]
-    raise ValueError("neither host nor login tells the vendor; set extra.vendor to 'twilio' or 'kore'")
+    for vendor in VENDORS.values():
+        if login.startswith(vendor.login_prefixes):
+            return vendor
+    raise ValueError(
+        f"{' or '.join(vendor.title for vendor in VENDORS.values())}? "
+        f"Set extra.vendor to {' or '.join(map(repr, VENDORS))}."
+    )
 
 
 def _with_port(host: str, connection: ConnectionFields) -> str:

@@ -31,8 +31,8 @@ EXTRA_FIELDS: dict[str, ExtraField] = {
         "twilio",
         {"twilio": "Twilio", "kore": "KORE", "null": "Told from host or login"},
     ),
-    "token_url": ExtraField(
-        "Token URL",
+    "auth_url": ExtraField(
+        "Sign-in URL",
         "Only for KORE: where access tokens come from. Empty: KORE's own.",
         "string",
         "https://api.korewireless.com/api-services/v1/auth/token",

@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import asynccontextmanager
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import asynccontextmanager, closing
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-import msgspec
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import SuperSimError
+from airflow_provider_supersim.api.models import IpCommandRequest, with_arguments_of
 from airflow_provider_supersim.hooks import connection_form as form
 from airflow_provider_supersim.hooks.blocking import Session
-from airflow_provider_supersim.hooks.connection import Account
+from airflow_provider_supersim.hooks.connection import Account, Limits
 
 if TYPE_CHECKING:
-    from airflow_provider_supersim.api.client import AsyncSuperSimClient
     from airflow_provider_supersim.api.models import Fleet, IpCommand, Sim
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class SuperSimHook(BaseHook):
-    """Speak to the Super SIM API of Twilio or KORE with the credentials of an Airflow connection.
+    """Speak to the Super SIM API with the credentials of an Airflow connection.
 
     The methods block; :meth:`client` gives the same ones as coroutines. All of them raise
-    :class:`~airflow_provider_supersim.api.errors.SuperSimError` where the API does not do what was asked, and
-    :class:`ValueError` for an argument or a connection that cannot be right. The first call opens a session, which
-    further calls share; it ends with :meth:`close`, or with the hook.
+    :class:`~airflow_provider_supersim.api.errors.SuperSimError` if the API does not do what was asked. They raise
+    :class:`ValueError` if an argument or the connection cannot be right. The first call opens a session, which
+    further calls share. It ends with :meth:`close`, or with the hook.
 
-    :param supersim_conn_id: the connection, of type ``supersim``
+    :param supersim_conn_id: id of a connection of type ``supersim``; default ``supersim_default``
     """
 
     conn_name_attr = "supersim_conn_id"
@@ -44,6 +45,10 @@ class SuperSimHook(BaseHook):
     def __init__(self, supersim_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.supersim_conn_id = supersim_conn_id
+        self._connected: Account | None = None
+        self._limits = Limits()
+        self._session: Session | None = None
+        self._opening = Lock()
         self._cancelled = False
 
     @classmethod
@@ -56,21 +61,35 @@ class SuperSimHook(BaseHook):
         """Return labels, placeholders and hidden fields, for Airflow 2.11 to 3.1."""
         return {key.replace("-", "_"): value for key, value in form.ui_field_behaviour().items()}
 
-    @cached_property
+    @property
     def account(self) -> Account:
-        """What the connection says, checked.
+        """The connection's account, checked, within the limits of :meth:`limit`.
 
         :raises ValueError: the connection lacks something or contradicts itself
         """
-        connection = self.get_connection(self.supersim_conn_id)
-        return Account.read(connection, connection.extra_dejson)
+        if self._connected is None:
+            connection = self.get_connection(self.supersim_conn_id)
+            self._connected = Account.read(connection, connection.extra_dejson)
+        return self._connected.within(self._limits)
 
     async def aget_account(self) -> Account:
         """Return :attr:`account` from within an event loop, where a blocking read of the connection may deadlock."""
-        if "account" not in self.__dict__:
+        if self._connected is None:
             connection = await get_async_connection(self.supersim_conn_id, self)
-            self.account = Account.read(connection, await get_async_extra_dejson(connection))
-        return self.account
+            self._connected = Account.read(connection, await get_async_extra_dejson(connection))
+        return self._connected.within(self._limits)
+
+    def limit(self, *, max_concurrency: int | None = None, max_rate: float | None = None, share: int = 1) -> None:
+        """Use less of the account than the connection allows. Replaces the limits of an earlier call.
+
+        A session that is open ends; the next call opens one within the limits.
+
+        :param max_concurrency: requests at once; default: the connection's
+        :param max_rate: commands a second; default: the connection's
+        :param share: number of tasks that divide both among them; default 1
+        """
+        self._limits = Limits(max_concurrency, max_rate, share)
+        self.close()
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[AsyncSuperSimClient]:
@@ -78,79 +97,73 @@ class SuperSimHook(BaseHook):
         async with (await self.aget_account()).client() as client:
             yield client
 
-    @cached_property
-    def session(self) -> Session:
-        """The blocking session that this hook's calls share."""
+    def get_conn(self) -> Session:
+        """Return the session that this hook's calls share, and open it if none is open.
+
+        The session runs coroutines with an open client: see :meth:`run`.
+        """
+        with self._opening:
+            if self._cancelled:
+                raise CancelledError
+            if self._session is None:
+                self._session = Session(self.account.client())
+                weakref.finalize(self, self._session.close)
+            if self._cancelled:  # while the session was being opened
+                self._session.cancel()  # type: ignore[unreachable]
+            return self._session
+
+    def run(
+        self, function: Callable[Concatenate[AsyncSuperSimClient, P], Awaitable[R]], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Run a coroutine function with the open client, and return what it returns.
+
+        :param function: takes the client, then the other arguments
+        :raises concurrent.futures.CancelledError: :meth:`cancel` was called
+        """
+        return self.get_conn().run(function, *args, **kwargs)
+
+    def raise_if_cancelled(self) -> None:
+        """Check that :meth:`cancel` was not called, between two pieces of long work without a request.
+
+        :raises concurrent.futures.CancelledError: it was called
+        """
         if self._cancelled:
             raise CancelledError
-        session = Session(self.account.client())
-        weakref.finalize(self, session.close)
-        return session
 
     def close(self) -> None:
-        """End the session, if there is one. The next call opens a new one."""
-        if session := self.__dict__.pop("session", None):
+        """End the session, if one is open. The next call opens a new one."""
+        session, self._session = self._session, None
+        if session:
             session.close()
 
     def cancel(self) -> None:
-        """End the call that is under way, and make no other; from a signal handler or another thread."""
+        """End the call that is under way, and make no other. A signal handler or another thread may call this."""
         self._cancelled = True
-        if session := self.__dict__.get("session"):
-            session.cancel()
+        if self._session:
+            self._session.cancel()
 
-    def limit(self, *, max_concurrency: int | None, max_rate: float | None, share: int) -> None:
-        """Use less of the account than the connection allows. To be called before anything is sent.
-
-        :param max_concurrency: requests at once, instead of the connection's
-        :param max_rate: commands a second, instead of the connection's
-        :param share: how many tasks divide these among them
-        """
-        account = self.account
-        concurrency, rate = max_concurrency or account.max_concurrency, max_rate or account.max_rate
-        self.account = msgspec.structs.replace(
-            account, max_concurrency=max(1, concurrency // share), max_rate=rate / share if rate else None
-        )
-
-    def send_ip_command(
-        self,
-        sim: str,
-        payload: str | bytes | dict[str, Any] | list[Any],
-        device_port: int | str,
-        *,
-        payload_type: str | None = None,
-        callback_url: str | None = None,
-        callback_method: str | None = None,
-    ) -> IpCommand:
+    @with_arguments_of(IpCommandRequest.build)
+    def send_ip_command(self, command: IpCommandRequest) -> IpCommand:
         """Send one IP Command: ``POST /v1/IpCommands``.
 
-        A request that was surely not processed (no connection, 429) is made again for up to two minutes. An error whose
-        ``verdict`` is ``UNKNOWN`` leaves open whether the command was accepted.
+        A request that was surely not processed (no connection, 429) is made again for up to two minutes. An error with
+        the verdict ``UNKNOWN`` leaves open whether the API accepted the command.
 
         :param sim: sid (``HS…``) or unique name of a SIM that is ready or active
         :param payload: ``str`` as UTF-8 text, ``bytes`` as binary, ``dict`` or ``list`` as compact JSON text;
             1 to 1300 bytes as the device gets it
         :param device_port: the device's UDP port, 1 to 65535
-        :param payload_type: ``binary`` for a ``str`` that is base64 already
-        :param callback_url: http(s) URL that the API calls after it has sent the command
-        :param callback_method: ``GET`` or ``POST``, the API's default
-        :return: the command as accepted, in practice ``queued``
+        :param payload_type: ``binary`` if ``payload`` is a ``str`` that holds base64; default: ``binary`` for
+            ``bytes``, ``text`` otherwise
+        :param callback_url: http(s) URL that the API calls after it has sent the command; default: none
+        :param callback_method: ``GET`` or ``POST``; default: the API's, ``POST``
+        :return: the command as the API accepted it, in practice ``queued``
         """
-
-        async def send() -> IpCommand:
-            return await self.session.client.send_ip_command(
-                sim,
-                payload,
-                device_port,
-                payload_type=payload_type,
-                callback_url=callback_url,
-                callback_method=callback_method,
-            )
-
-        return self.session.run(send)
+        return self.run(AsyncSuperSimClient.send, command)
 
     def get_ip_command(self, sid: str) -> IpCommand:
         """Return one IP Command: ``GET /v1/IpCommands/{sid}``."""
-        return self.session.run(self.session.client.get_ip_command, sid)
+        return self.run(AsyncSuperSimClient.get_ip_command, sid)
 
     def iter_ip_commands(
         self,
@@ -162,57 +175,61 @@ class SuperSimHook(BaseHook):
     ) -> Iterator[IpCommand]:
         """Iterate over the account's IP Commands, page by page: ``GET /v1/IpCommands``.
 
-        :param sim: sid or unique name of a SIM
-        :param status: ``queued``, ``sent``, ``received`` or ``failed``
-        :param direction: ``to_sim`` or ``from_sim``
+        :param sim: sid or unique name of a SIM; default: all SIMs
+        :param sim_iccid: ICCID of a SIM; default: all SIMs
+        :param status: ``queued``, ``sent``, ``received`` or ``failed``; default: all
+        :param direction: ``to_sim`` or ``from_sim``; default: both
         """
-        commands = self.session.client.iter_ip_commands(
-            sim=sim, sim_iccid=sim_iccid, status=status, direction=direction
+        return self._iterate(
+            AsyncSuperSimClient.iter_ip_commands, sim=sim, sim_iccid=sim_iccid, status=status, direction=direction
         )
-        return self._iterate(commands)
 
     def get_sim(self, sid_or_name: str) -> Sim:
         """Return one SIM: ``GET /v1/Sims/{sid or unique name}``."""
-        return self.session.run(self.session.client.get_sim, sid_or_name)
+        return self.run(AsyncSuperSimClient.get_sim, sid_or_name)
 
     def iter_sims(self, *, fleet: str | None = None, status: str | None = None) -> Iterator[Sim]:
         """Iterate over the account's SIMs, page by page: ``GET /v1/Sims``.
 
-        :param fleet: sid or unique name of a Fleet
-        :param status: ``new``, ``ready``, ``active``, ``inactive`` or ``scheduled``
+        :param fleet: sid or unique name of a Fleet; default: all Fleets
+        :param status: ``new``, ``ready``, ``active``, ``inactive`` or ``scheduled``; default: all
         """
-        return self._iterate(self.session.client.iter_sims(fleet=fleet, status=status))
+        return self._iterate(AsyncSuperSimClient.iter_sims, fleet=fleet, status=status)
 
     def get_fleet(self, sid_or_name: str) -> Fleet:
         """Return one Fleet: ``GET /v1/Fleets/{sid or unique name}``."""
-        return self.session.run(self.session.client.get_fleet, sid_or_name)
+        return self.run(AsyncSuperSimClient.get_fleet, sid_or_name)
 
     def iter_fleets(self) -> Iterator[Fleet]:
         """Iterate over the account's Fleets, page by page: ``GET /v1/Fleets``."""
-        return self._iterate(self.session.client.iter_fleets())
+        return self._iterate(AsyncSuperSimClient.iter_fleets)
 
-    def _iterate(self, items: AsyncIterator[R]) -> Iterator[R]:
-        # A generator of the hook's own: it keeps the hook, whose end would be the session's.
-        yield from self.session.iterate(items)
+    def _iterate(
+        self,
+        function: Callable[Concatenate[AsyncSuperSimClient, P], AsyncIterator[R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Iterator[R]:
+        # A generator that holds the hook: without it the hook could end, and its session with it, during an iteration.
+        yield from self.get_conn().iterate(function, *args, **kwargs)
 
     def test_connection(self) -> tuple[bool, str]:
         """Read one Fleet with the connection's credentials, once, and say what was tried and what came back."""
         try:
-            session = Session(self.account.client(keep_trying=0))
+            account = self.account
         except ValueError as error:
             return False, str(error)
-        tried = f"GET /v1/Fleets at {self.account.base_url} as {self.account.login} ({self.account.vendor.name})"
-        try:
-            first = session.run(self._first_fleet, session.client)
-        except SuperSimError as error:
-            return False, f"{tried} did not succeed. {error}"
-        finally:
-            session.close()
+        tried = f"GET /v1/Fleets at {account.base_url} as {account.login} ({account.vendor.name})"
+        with closing(Session(account.client(keep_trying=0))) as session:
+            try:
+                first = session.run(_first_fleet)
+            except SuperSimError as error:
+                return False, f"{tried} did not succeed. {error}"
         found = f"has the Fleet {first!r}" if first else "has no Fleet yet"
         return True, f"{tried} succeeded: the account {found}."
 
-    @staticmethod
-    async def _first_fleet(client: AsyncSuperSimClient) -> str | None:
-        async for fleet in client.iter_fleets(page_size=1):
-            return fleet.unique_name or fleet.sid
-        return None
+
+async def _first_fleet(client: AsyncSuperSimClient) -> str | None:
+    async for fleet in client.iter_fleets(page_size=1):
+        return fleet.unique_name or fleet.sid
+    return None

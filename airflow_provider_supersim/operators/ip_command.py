@@ -13,6 +13,7 @@ from airflow_provider_supersim.runs.links import IP_COMMAND_URL, IpCommandLink
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_supersim.api.client import AsyncSuperSimClient
     from airflow_provider_supersim.api.models import IpCommand
     from airflow_provider_supersim.delivery.waiting.watcher import Waited
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
@@ -115,7 +116,7 @@ class SuperSimIpCommandOperator(BaseOperator):
         with airflow_failures(lambda: self._doing), closing(hook):
             check_on_clear(self.on_clear)
             self._doing = f"sending to SIM {self.sim}; the next try looks up whether the API has accepted it"
-            command = hook.session.run(self._send_once, hook, context)
+            command = hook.run(self._send_once, context)
             self._doing = f"waiting for {describe(command)}; it may still be sent, and the API cannot take it back"
             context["ti"].xcom_push(key="ip_command_sid", value=command.sid)
             context["ti"].xcom_push(key=IP_COMMAND_URL, value=command.url)
@@ -142,7 +143,7 @@ class SuperSimIpCommandOperator(BaseOperator):
 
         return self._conclude(read_event(event))
 
-    async def _send_once(self, hook: SuperSimHook, context: Context) -> IpCommand:
+    async def _send_once(self, client: AsyncSuperSimClient, context: Context) -> IpCommand:
         """Send the command, unless an earlier try has sent it."""
         from airflow_provider_supersim.api.models import IpCommandRequest
         from airflow_provider_supersim.delivery.once.one_command import send_once
@@ -158,7 +159,7 @@ class SuperSimIpCommandOperator(BaseOperator):
             callback_method=self.callback_method,
         )
         ledger = await open_ledger(store_for(context, self.ledger_path, self.log), context, self.on_clear)
-        command, anew = await send_once(hook.session.client, ledger, request)
+        command, anew = await send_once(client, ledger, request)
         self.log.info("%s: %s", "Accepted" if anew else "Sent by an earlier try, so not again", describe(command))
         return command
 

@@ -34,6 +34,7 @@ from airflow_provider_supersim.runs.waiting import check_on_clear, check_readabl
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_supersim.api.client import AsyncSuperSimClient
     from airflow_provider_supersim.delivery.once.ledger import Ledger
     from airflow_provider_supersim.delivery.once.store import Store
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
@@ -80,7 +81,7 @@ class RolloutRun:
             may_defer = False
         self._hook.limit(max_concurrency=task.max_concurrency, max_rate=task.max_rate, share=self._share)
         table = self._plan()
-        return self._hook.session.run(self._go_on, table, fresh, may_defer)
+        return self._hook.run(self._go_on, table, fresh, may_defer)
 
     def conclude(self) -> dict[str, Any]:
         """Write the report, and return the summary.
@@ -120,9 +121,9 @@ class RolloutRun:
         if next(missed, None):
             self._task.log.warning("… and others; with report_path, the report has a row for each device")
 
-    async def _go_on(self, table: WorkingSet, fresh: bool, may_defer: bool) -> Wait | None:
+    async def _go_on(self, client: AsyncSuperSimClient, table: WorkingSet, fresh: bool, may_defer: bool) -> Wait | None:
         ledger = await open_ledger(self._store, self._context, self._task.on_clear, table)
-        client, watcher = self._hook.session.client, watcher_of_hook(self._hook)
+        watcher = watcher_of_hook(self._hook)
 
         async def look(sids: list[str]) -> None:
             unread = set(sids)
@@ -207,7 +208,7 @@ class RolloutRun:
         said = time.monotonic()
         for number, row in enumerate(rows):
             if number % LOOK_UP_EVERY == 0:
-                self._hook.session.run(asyncio.sleep, 0)  # which a killed task may not
+                self._hook.raise_if_cancelled()  # as it is once the task was killed
                 if time.monotonic() - said >= PROGRESS_EVERY:
                     said = time.monotonic()
                     self._task.log.info("Checking the targets before anything is sent: %s rows so far", f"{number:,}")
@@ -220,13 +221,14 @@ class RolloutRun:
         if len(given) != 1:
             raise ValueError(f"one of fleet, targets and targets_path must be given, got {given or 'none of them'}")
         if task.fleet is not None:
-            return self._hook.session.run(self._rows_of_fleet, task.fleet, table)
+            return self._hook.run(self._rows_of_fleet, task.fleet, table)
         if task.targets is not None:
             return rows_of(task.targets)
         return _rows_of_file(str(task.targets_path))
 
-    async def _rows_of_fleet(self, fleet: str, table: WorkingSet) -> Iterable[dict[str, Any]]:
-        client = self._hook.session.client
+    async def _rows_of_fleet(
+        self, client: AsyncSuperSimClient, fleet: str, table: WorkingSet
+    ) -> Iterable[dict[str, Any]]:
         await client.get_fleet(fleet)  # a wrong name would else be a fleet without SIMs
         async for sim in client.iter_sims(fleet=fleet):
             if sim.status in REACHABLE:

@@ -22,6 +22,7 @@ from airflow_provider_supersim.delivery.waiting.watcher import GRACE, Waited, Wa
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
 
+    from airflow_provider_supersim.api.client import AsyncSuperSimClient
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
 
@@ -68,10 +69,10 @@ def watcher_of_hook(hook: SuperSimHook) -> Watcher:
 def wait_in_worker(hook: SuperSimHook, sids: list[str], *, poll_interval: float, timeout: float) -> Waited:
     """Wait here, and hold the worker slot."""
 
-    async def wait() -> Waited:
+    async def wait(_client: AsyncSuperSimClient) -> Waited:
         return await watcher_of_hook(hook).wait(sids, interval=poll_interval, timeout=timeout)
 
-    return hook.session.run(wait)
+    return hook.run(wait)
 
 
 def look_once(hook: SuperSimHook, sids: list[str]) -> Waited:

@@ -11,7 +11,7 @@ from airflow_provider_supersim.api.auth import BasicAuth
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import SuperSimError, Verdict
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest, Status
-from airflow_provider_supersim.api.requests import VENDORS
+from airflow_provider_supersim.api.vendors import VENDORS
 from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.delivery.once.one_command import send_once
 from airflow_provider_supersim.delivery.state.states import State

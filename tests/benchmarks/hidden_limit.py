@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from airflow_provider_supersim.api.concurrency import Concurrency
 from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.delivery.targets.plan import Device
 from airflow_provider_supersim.simulator import Simulator, run_simulator
@@ -23,11 +24,19 @@ ENOUGH, MOST_REFUSED = 0.9, 0.02
 TRIED = (0.5, 0.9, 1.0, 1.1, 1.5)  # times the limit
 
 
+class Unmoved(Concurrency):
+    """A limit that no answer changes."""
+
+    def refused(self, limit: int) -> None:
+        pass
+
+
 class FixedPace(Pace):
     """Learns nothing."""
 
-    def end(self, place: object, era: int, full: bool, error: BaseException | None) -> None:
-        super().end(place, -1, full, error)
+    def __init__(self, max_concurrency: int) -> None:
+        super().__init__(max_concurrency)
+        self._concurrency = Unmoved(max_concurrency)
 
 
 def measure() -> list[Line]:

@@ -17,7 +17,7 @@ from airflow_provider_supersim.api.auth import BasicAuth
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.models import IpCommandRequest
 from airflow_provider_supersim.api.pace import Pace
-from airflow_provider_supersim.api.requests import VENDORS
+from airflow_provider_supersim.api.vendors import VENDORS
 from airflow_provider_supersim.delivery.once.dispatcher import Dispatcher
 from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.delivery.state.device import Device

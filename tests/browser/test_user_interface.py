@@ -60,8 +60,8 @@ def add_filled(page, conn_id, fields):
     form.field("port").fill(fields["host"].rpartition(":")[2])
     form.open_section("Extra Fields")
     form.choose("Vendor", VENDORS[fields["extra"]["vendor"]])
-    if "token_url" in fields["extra"]:
-        form.field("token_url").fill(fields["extra"]["token_url"])
+    if "auth_url" in fields["extra"]:
+        form.field("auth_url").fill(fields["extra"]["auth_url"])
     return form
 
 
@@ -122,7 +122,7 @@ def test_a_connection_is_added_changed_and_tested(page, simulator, picture, vend
     simulator.forget_requests()
     answer = press_test(page, conn_id)
 
-    assert answer["status"] is True  # with the secret, and KORE's token_url, that the change has left alone
+    assert answer["status"] is True  # with the secret, and KORE's auth_url, that the change has left alone
     assert answer["message"].startswith(f"GET /v1/Fleets at {simulator.url} as {fields['login']} ({vendor}) succeeded")
     expect(page.get_by_role("status").filter(has_text="Test Connection Successful")).to_be_visible()
     if vendor == "kore":

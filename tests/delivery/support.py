@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_supersim.api.auth import BasicAuth, ClientCredentialsAuth
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
-from airflow_provider_supersim.api.requests import VENDORS
+from airflow_provider_supersim.api.vendors import VENDORS
 from airflow_provider_supersim.delivery.once.dispatcher import Dispatcher
 from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.delivery.rollout.engine import End, Rollout, Rules, Wait

@@ -97,7 +97,7 @@ def test_a_cancel_waits_for_nothing_and_records_what_is_known(simulator: Simulat
 
     def work() -> None:
         with pytest.raises(CancelledError):
-            session.run(a_try, session.client, store)
+            session.run(a_try, store)
         session.close()
 
     worker = threading.Thread(target=work, daemon=True)

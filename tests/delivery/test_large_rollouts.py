@@ -16,6 +16,7 @@ from support import TextStore, commands_by_device, device, devices, once_each, o
 from support import rollout as prepare
 from task_runs import MIDNIGHT, TaskRun
 
+from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger
 from airflow_provider_supersim.delivery.rollout import engine as rollout
 from airflow_provider_supersim.delivery.rollout.engine import Wait
@@ -166,5 +167,5 @@ def test_a_session_that_was_cancelled_runs_nothing_more(simulator: Simulator) ->
     session = Session(open_client(simulator.url))
     session.cancel()
     with pytest.raises(CancelledError):
-        session.run(lambda: None)
+        session.run(AsyncSuperSimClient.date)
     session.close()

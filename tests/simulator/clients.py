@@ -32,7 +32,7 @@ def client_of(simulator, vendor="twilio", *, keep_trying=120.0, **changes):
 def account_at(url, vendor="twilio", *, login="AC" + 32 * "a", password="s3cret-of-the-account", **extra):
     """Return an account whose API and token endpoint are a server that a test has made."""
     connection = SimpleNamespace(conn_id="made", host=url, login=login, password=password, port=None, schema=None)
-    token = {"token_url": f"{url}{TOKEN_PATH}"} if vendor == "kore" else {}
+    token = {"auth_url": f"{url}{TOKEN_PATH}"} if vendor == "kore" else {}
     return Account.read(connection, {"vendor": vendor, "timeout": 2, **token, **extra})
 
 

@@ -6,9 +6,19 @@ import pytest
 from clients import COMMANDS, client_at, client_of, listed, seen
 from raw_server import raw_server, reply
 
-from airflow_provider_supersim.api.errors import NotFoundError, SuperSimError, UnreadableReplyError, Verdict
+from airflow_provider_supersim.api.errors import (
+    BadRequestError,
+    NotFoundError,
+    SuperSimError,
+    UnreadableReplyError,
+    Verdict,
+)
 
 pytestmark = pytest.mark.anyio
+
+
+def token():
+    return reply({"access_token": "token", "expires_in": 3600})
 
 
 def page(*sids, next_page_url=None):
@@ -20,17 +30,39 @@ def page(*sids, next_page_url=None):
     )
 
 
-@pytest.mark.parametrize(("vendor", "pages"), [("twilio", 3), ("kore", 22)], indirect=["vendor"])
-async def test_each_vendors_largest_pages_are_asked_for(supersim_simulator, vendor, pages):
+async def test_the_largest_pages_that_the_vendor_documents_are_asked_for(supersim_simulator, vendor):
     supersim_simulator.reset(sims=2150)
     async with client_of(supersim_simulator, vendor) as client:
+        await listed(client.iter_ip_commands())
         sims = await listed(client.iter_sims(fleet="field-devices", status="active"))
-    requests = seen(supersim_simulator, "GET", "/v1/Sims")
-    assert {request["query"]["PageSize"] for request in requests} == {"1000" if vendor == "twilio" else "100"}
+        await listed(client.iter_fleets())
+    asked = [
+        seen(supersim_simulator, "GET", path)[0]["query"]["PageSize"] for path in (COMMANDS, "/v1/Sims", "/v1/Fleets")
+    ]
+    assert asked == ["100" if vendor == "kore" else "1000", "1000", "1000"]
     truth = supersim_simulator.sims("field-devices", status="active")
     assert {sim.sid for sim in sims} == {sim["sid"] for sim in truth}
     assert len(sims) == len(truth)
-    assert len(requests) == -(-len(truth) // (1000 if vendor == "twilio" else 100)) <= pages
+
+
+async def test_smaller_pages_are_asked_for_if_the_api_refuses_the_documented_size():
+    refusal = reply({"code": 83600, "message": "PageSize"}, status="400 Bad Request")
+    answers = token(), refusal, page("HS1"), page("HS2")
+    async with raw_server(*answers) as server, client_at(server.url, "kore") as client:
+        assert [sim.sid async for sim in client.iter_sims()] == ["HS1"]
+        assert client.page_size("/v1/Sims") == 100
+        assert [sim.sid async for sim in client.iter_sims()] == ["HS2"]
+    targets = [request.target for request in server.requests[1:]]
+    assert targets == [f"/v1/Sims?PageSize={size}" for size in (1000, 100, 100)]
+
+
+async def test_a_refusal_for_another_reason_is_told_and_teaches_nothing():
+    refusal = reply({"code": 83600, "message": "Fleet"}, status="400 Bad Request")
+    async with raw_server(token(), refusal) as server, client_at(server.url, "kore") as client:
+        with pytest.raises(BadRequestError, match="Fleet"):
+            await listed(client.iter_sims(fleet="?"))
+        assert client.page_size("/v1/Sims") == 1000
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 3, 7, 1000])
@@ -122,7 +154,7 @@ async def test_a_page_that_fails_is_read_again_and_nothing_is_lost(supersim_simu
 async def test_a_page_size_above_the_vendors_is_its_refusal(supersim_simulator):
     async with client_of(supersim_simulator, "kore") as client:
         with pytest.raises(SuperSimError) as caught:
-            await listed(client.iter_sims(page_size=101))
+            await listed(client.iter_ip_commands(page_size=101))
     assert (caught.value.status, caught.value.code) == (400, 83600)
 
 

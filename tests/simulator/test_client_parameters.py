@@ -101,7 +101,7 @@ async def test_what_arrives_at_the_device_is_what_was_sent(supersim_simulator):
 async def test_each_filter_of_the_command_list_is_sent(supersim_simulator, vendor, arguments, query):
     async with client_of(supersim_simulator, vendor) as client:
         await listed(client.iter_ip_commands(**arguments))
-        largest = {"PageSize": str(client.vendor.max_page_size)}
+        largest = {"PageSize": str(client.page_size(COMMANDS))}
     (request,) = seen(supersim_simulator, "GET", COMMANDS)
     assert request["query"] == {**largest, **query}
 
@@ -118,8 +118,8 @@ async def test_each_filter_of_the_command_list_is_sent(supersim_simulator, vendo
 )
 async def test_each_filter_of_the_sim_list_is_sent(supersim_simulator, vendor, arguments, query):
     async with client_of(supersim_simulator, vendor) as client:
+        largest = {"PageSize": str(client.page_size("/v1/Sims"))}
         await listed(client.iter_sims(**arguments))
-        largest = {"PageSize": str(client.vendor.max_page_size)}
     request = seen(supersim_simulator, "GET", "/v1/Sims")[0]
     assert request["query"] == {**largest, **query}
 

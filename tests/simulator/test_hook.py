@@ -108,16 +108,13 @@ def test_a_bad_connection_is_a_value_error_that_names_it(monkeypatch):
     assert threads() == []
 
 
-def test_pages_are_read_as_they_are_wanted(supersim_simulator, monkeypatch):
-    supersim_simulator.reset(sims=250)
-    monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_DEFAULT", supersim_simulator.connection_json("kore"))
-    hook = SuperSimHook()
+def test_pages_are_read_as_they_are_wanted(hook, supersim_simulator):
+    supersim_simulator.reset(sims=1250)
     sims = hook.iter_sims(fleet="field-devices")
-    for _ in range(100):
+    for _ in range(1000):
         next(sims)
     assert len(seen(supersim_simulator, "GET", "/v1/Sims")) == 1
-    assert len(list(sims)) == len(supersim_simulator.sims("field-devices")) - 100
-    hook.close()
+    assert len(list(sims)) == len(supersim_simulator.sims("field-devices")) - 1000
 
 
 def test_an_iteration_that_is_left_early_leaves_nothing_behind(hook):
@@ -296,18 +293,25 @@ async def test_the_same_calls_are_coroutines_of_its_client(supersim_simulator):
     assert threads() == []
 
 
-@pytest.mark.parametrize(
-    ("limit", "concurrency", "rate"),
-    [
-        ({"max_concurrency": None, "max_rate": None, "share": 1}, 100, None),
-        ({"max_concurrency": 10, "max_rate": 50, "share": 1}, 10, 50),
-        ({"max_concurrency": None, "max_rate": 50, "share": 4}, 25, 12.5),
-        ({"max_concurrency": 3, "max_rate": None, "share": 4}, 1, None),
-    ],
-)
-def test_a_task_can_use_less_of_the_account_than_the_connection_allows(hook, limit, concurrency, rate):
-    hook.limit(**limit)
-    assert (hook.account.max_concurrency, hook.account.max_rate) == (concurrency, rate)
+def test_limits_hold_for_the_calls_that_follow_however_often_they_are_set(hook, supersim_simulator):
+    supersim_simulator.settings(latency=0.05)
+    hook.get_sim("device-0001")
+    for _ in range(3):
+        hook.limit(share=25)
+        assert hook.account.max_concurrency == 4
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(hook.get_sim, 20 * ["device-0001"]))
+    assert supersim_simulator.requests()["highest_concurrency"] == 4
+    hook.limit()
+    assert hook.account.max_concurrency == 100
+
+
+def test_a_coroutine_function_runs_with_the_open_client(hook):
+    async def fleet_of(client, sim):
+        return (await client.get_fleet((await client.get_sim(sim)).fleet_sid)).unique_name
+
+    assert hook.run(fleet_of, "device-0001") == hook.get_conn().run(fleet_of, sim="device-0001") == "field-devices"
+    assert hook.get_conn() is hook.get_conn()
 
 
 def test_an_error_of_the_hook_has_no_secret(supersim_simulator, monkeypatch, caplog):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import anyio.to_thread
 import pytest
+from raw_server import raw_server, reply
 
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
@@ -46,7 +48,7 @@ def test_it_succeeds_with_what_was_tried_and_found(test_it, supersim_simulator, 
         ),
         ("twilio", {"login": "AC12"}, "answered 401 (code 20409)"),
         ("twilio", {"password": ""}, "Connection 'under_test': login and password are needed"),
-        ("twilio", {"login": "x", "extra": {}}, "Connection 'under_test': neither host nor login tells the vendor"),
+        ("twilio", {"login": "x", "extra": {}}, "Connection 'under_test': Twilio or KORE?"),
         ("twilio", {"host": "http://example.com"}, "Connection 'under_test': host is plain http://"),
         ("twilio", {"host": "https://supersim.invalid"}, "no connection to supersim.invalid"),
         ("twilio", {"extra": {"verify": False}}, "Connection 'under_test': extra.verify cannot be switched off"),
@@ -79,12 +81,11 @@ def test_it_tries_once_and_does_not_keep_the_user_waiting(test_it, supersim_simu
     assert supersim_simulator.requests()["total"] <= 2  # aiohttp reads once more by itself where a connection was lost
 
 
-def test_an_account_without_a_fleet_is_fine(test_it, supersim_simulator, monkeypatch):
-    monkeypatch.setattr(SuperSimHook, "_first_fleet", staticmethod(_nothing))
-    ok, words = test_it()
+@pytest.mark.anyio
+async def test_an_account_without_a_fleet_is_fine(monkeypatch):
+    async with raw_server(reply({"fleets": [], "meta": {}})) as server:
+        connection = {"conn_type": "supersim", "host": server.url, "login": "AC1", "password": "x"}
+        monkeypatch.setenv("AIRFLOW_CONN_UNDER_TEST", json.dumps(connection))
+        ok, words = await anyio.to_thread.run_sync(SuperSimHook("under_test").test_connection)
     assert ok
     assert words.endswith("the account has no Fleet yet.")
-
-
-async def _nothing(client):
-    return None

@@ -147,7 +147,7 @@ def test_the_greeting_can_be_pasted(start):
         )
         connection = json.loads(shown.stdout)
         assert (connection["host"], connection["extra"]["vendor"]) == (url, vendor)
-    assert connection["extra"]["token_url"] == url + TOKEN
+    assert connection["extra"]["auth_url"] == url + TOKEN
     assert Api(url, basic(password="it's")).get("/v1/Fleets").status == 200
     assert any("12 of field-devices active or ready" in line for line in lines)
 

@@ -50,7 +50,7 @@ def test_airflow_describes_the_provider(airflow):
     (info,) = json.loads(shown.stdout)
     (connection_type,) = info["connection-types"]
     assert connection_type["connection-type"] == "supersim"
-    assert connection_type["conn-fields"].keys() >= {"vendor", "token_url", "timeout", "max_concurrency", "max_rate"}
+    assert connection_type["conn-fields"].keys() >= {"vendor", "auth_url", "timeout", "max_concurrency", "max_rate"}
 
 
 def test_airflow_can_import_the_hook(airflow):

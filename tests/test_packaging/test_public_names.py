@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from functools import cached_property
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import pytest
 
@@ -17,13 +16,15 @@ PUBLIC = {
         "SuperSimHook": "(supersim_conn_id='supersim_default')",
         "SuperSimHook.get_connection_form_widgets": "(cls)",
         "SuperSimHook.get_ui_field_behaviour": "(cls)",
-        "SuperSimHook.account": "cached_property",
+        "SuperSimHook.account": "property",
         "SuperSimHook.aget_account": "(self)",
         "SuperSimHook.client": "(self)",
-        "SuperSimHook.session": "cached_property",
+        "SuperSimHook.limit": "(self, *, max_concurrency=None, max_rate=None, share=1)",
+        "SuperSimHook.get_conn": "(self)",
+        "SuperSimHook.run": "(self, function, *args, **kwargs)",
+        "SuperSimHook.raise_if_cancelled": "(self)",
         "SuperSimHook.close": "(self)",
         "SuperSimHook.cancel": "(self)",
-        "SuperSimHook.limit": "(self, *, max_concurrency, max_rate, share)",
         "SuperSimHook.send_ip_command": (
             "(self, sim, payload, device_port, *, payload_type=None, callback_url=None, callback_method=None)"
         ),
@@ -88,7 +89,9 @@ def surface(module: str) -> dict[str, str]:
     """Return the public names that a module defines, and those of its classes that they define themselves."""
     found: dict[str, str] = {}
     for name, value in vars(importlib.import_module(module)).items():
-        if name.startswith("_") or getattr(value, "__module__", None) != module or isinstance(value, TypeVar):
+        if name.startswith("_") or getattr(value, "__module__", None) != module:
+            continue
+        if isinstance(value, TypeVar | ParamSpec):
             continue
         found[name] = parameters(value)
         if inspect.isclass(value):
@@ -105,8 +108,8 @@ def parameters(value: object) -> str:
     """Return a signature without its annotations, which a test of its own checks; of a property its kind."""
     value = getattr(value, "__func__", value)
     value = getattr(value, "_get_wrapped_function", lambda: value)()  # a pytest fixture
-    if isinstance(value, cached_property):
-        return "cached_property"
+    if isinstance(value, property):
+        return "property"
     signature = inspect.signature(value)
     bare = [one.replace(annotation=inspect.Parameter.empty) for one in signature.parameters.values()]
     return str(inspect.Signature(bare))

@@ -12,7 +12,7 @@ from rich.pretty import pretty_repr
 
 from airflow_provider_supersim.api.auth import BasicAuth, ClientCredentialsAuth
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
-from airflow_provider_supersim.hooks.connection import Account
+from airflow_provider_supersim.hooks.connection import Account, Limits
 
 SID, KEY = "AC" + 32 * "a", "SK" + 32 * "b"
 
@@ -36,14 +36,14 @@ def test_login_and_password_are_enough_at_twilio():
     assert account.vendor.name == "twilio"
     assert (account.login, account.password) == (SID, "s3cret")
     assert account.base_url == "https://supersim.twilio.com"
-    assert account.token_url is None
+    assert account.auth_url is None
     assert (account.timeout, account.max_concurrency, account.max_rate, account.ca_bundle) == (30.0, 100, None, None)
 
 
-def test_kore_has_its_own_home_and_token_url():
+def test_kore_has_its_own_home_and_token_endpoint():
     account = read({"vendor": "kore"}, login="client")
     assert account.base_url == "https://supersim.api.korewireless.com"
-    assert account.token_url == "https://api.korewireless.com/api-services/v1/auth/token"
+    assert account.auth_url == "https://api.korewireless.com/api-services/v1/auth/token"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_the_host_is_a_name_or_a_url_with_the_uri_forms_port_and_schema(host, po
     assert read(host=host, port=port, schema=schema).base_url == url
 
 
-@pytest.mark.parametrize("field", ["host", "token_url"])
+@pytest.mark.parametrize("field", ["host", "auth_url"])
 @pytest.mark.parametrize(
     "url",
     [
@@ -106,18 +106,18 @@ def test_the_host_is_a_name_or_a_url_with_the_uri_forms_port_and_schema(host, po
     ],
 )
 def test_a_url_that_cannot_be_right_is_refused_without_being_quoted_secrets_and_all(field, url):
-    fields, extra = ({"host": url}, {}) if field == "host" else ({}, {"token_url": url})
+    fields, extra = ({"host": url}, {}) if field == "host" else ({}, {"auth_url": url})
     with pytest.raises(ValueError, match=rf"^Connection 'supersim_default': {field} ") as caught:
         read({"vendor": "kore", **extra}, **fields)
     assert "hidden-word" not in str(caught.value)
 
 
-@pytest.mark.parametrize("field", ["host", "token_url"])
+@pytest.mark.parametrize("field", ["host", "auth_url"])
 @pytest.mark.parametrize(
     "url", ["http://example.com", "http://10.0.0.1:8025", "http://0.0.0.0", "http://localhost.example.com", "HTTP://x"]
 )
 def test_plain_http_is_refused_but_for_loopback(field, url):
-    fields, extra = ({"host": url}, {}) if field == "host" else ({}, {"token_url": url})
+    fields, extra = ({"host": url}, {}) if field == "host" else ({}, {"auth_url": url})
     with pytest.raises(ValueError, match=f"{field} is plain http://, which would show the credentials"):
         read({"vendor": "kore", **extra}, **fields)
 
@@ -137,9 +137,9 @@ def test_plain_http_from_a_schema_is_refused_too():
         ),
         ({"login": " "}, {"vendor": "twilio"}, "login and password are needed"),
         ({"password": None}, {}, "login and password are needed: Account SID"),
-        ({"password": ""}, {"vendor": "kore"}, "login and password are needed: client id and secret"),
-        ({"login": "x"}, {}, "neither host nor login tells the vendor; set extra.vendor to 'twilio' or 'kore'"),
-        ({"login": None}, {}, "neither host nor login tells the vendor"),
+        ({"password": ""}, {"vendor": "kore"}, "login and password are needed: client id and client secret"),
+        ({"login": "x"}, {}, r"Twilio or KORE\? Set extra.vendor to 'twilio' or 'kore'\.$"),
+        ({"login": None}, {}, r"Twilio or KORE\?"),
         ({}, {"vendor": "vodafone"}, r"extra.vendor must be one of \['kore', 'twilio'\], got 'vodafone'"),
         ({}, {"vendor": 7}, "extra.vendor must be one of"),
         ({}, {"max_concurency": 5}, r"extra has unknown fields \['max_concurency'\]; known are"),
@@ -182,7 +182,7 @@ def test_each_refusal_names_the_connection_and_the_field(fields, extra, words):
         ({"verify": True}, "ca_bundle", None),
         ({"verify": "true"}, "ca_bundle", None),
         ({"verify": ""}, "ca_bundle", None),
-        ({"vendor": "kore", "token_url": "https://x.example/token/"}, "token_url", "https://x.example/token"),
+        ({"vendor": "kore", "auth_url": "https://x.example/token/"}, "auth_url", "https://x.example/token"),
     ],
 )
 def test_each_extra_is_read_as_json_or_as_the_text_of_the_older_forms(extra, field, value):
@@ -245,6 +245,20 @@ def test_the_account_makes_a_client_that_signs_in_as_its_vendor_wants(vendor, ki
     assert client.vendor.name == vendor
 
 
-def test_a_token_url_is_refused_where_there_is_no_token():
-    with pytest.raises(ValueError, match=r"extra\.token_url is for KORE; twilio signs in with login and password"):
-        read({"vendor": "twilio", "token_url": "https://x.example/token"})
+def test_an_auth_url_is_refused_for_a_vendor_without_tokens():
+    with pytest.raises(ValueError, match=r"extra\.auth_url must be empty: twilio signs in with login and password"):
+        read({"vendor": "twilio", "auth_url": "https://x.example/token"})
+
+
+@pytest.mark.parametrize(
+    ("limits", "concurrency", "rate"),
+    [
+        (Limits(), 100, 200.0),
+        (Limits(max_concurrency=10, max_rate=50), 10, 50.0),
+        (Limits(max_rate=50, share=4), 25, 12.5),
+        (Limits(max_concurrency=3, share=4), 1, 50.0),
+    ],
+)
+def test_limits_replace_what_the_connection_says_and_are_shared(limits, concurrency, rate):
+    account = read({"max_rate": 200}).within(limits)
+    assert (account.max_concurrency, account.max_rate) == (concurrency, rate)

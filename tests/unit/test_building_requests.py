@@ -9,28 +9,9 @@ import pytest
 
 from airflow_provider_supersim.api.errors import UnreadableReplyError, Verdict
 from airflow_provider_supersim.api.models import IpCommandRequest
-from airflow_provider_supersim.api.requests import SIMS, VENDORS, Endpoint, basic_header, describe, token_request
+from airflow_provider_supersim.api.requests import SIMS, Endpoint, describe
 
 ENDPOINT = Endpoint("https://supersim.twilio.com", 30.0)
-
-
-@pytest.mark.parametrize(
-    ("name", "base_url", "token_url", "max_page_size", "max_concurrency"),
-    [
-        ("twilio", "https://supersim.twilio.com", None, 1000, 100),
-        (
-            "kore",
-            "https://supersim.api.korewireless.com",
-            "https://api.korewireless.com/api-services/v1/auth/token",
-            100,
-            100,
-        ),
-    ],
-)
-def test_the_two_vendors_are_as_the_reference_has_them(name, base_url, token_url, max_page_size, max_concurrency):
-    vendor = VENDORS[name]
-    assert (vendor.name, vendor.base_url, vendor.token_url) == (name, base_url, token_url)
-    assert (vendor.max_page_size, vendor.max_concurrency) == (max_page_size, max_concurrency)
 
 
 def test_the_references_own_example_is_what_is_sent():
@@ -58,23 +39,6 @@ def test_optional_parameters_that_were_not_given_are_left_to_the_vendor():
 def test_parameters_that_are_none_are_not_in_a_query():
     request = ENDPOINT.get("/v1/Sims", {"Fleet": None, "Status": "ready", "PageSize": 50})
     assert str(request.url) == "https://supersim.twilio.com/v1/Sims?Status=ready&PageSize=50"
-
-
-def test_the_token_is_asked_for_as_the_reference_says():
-    request = token_request("https://api.korewireless.com/t", "me", "s3cr&t=", 30.0)
-    assert (request.method, str(request.url)) == ("POST", "https://api.korewireless.com/t")
-    assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
-    assert dict(parse_qsl(request.read().decode())) == {
-        "grant_type": "client_credentials",
-        "client_id": "me",
-        "client_secret": "s3cr&t=",
-    }
-
-
-@pytest.mark.parametrize(("login", "password"), [("AC1", "token"), ("SK1", "ü:☃")])
-def test_basic_is_login_colon_password_in_base64(login, password):
-    expected = httpx.BasicAuth(login, password)._auth_header
-    assert basic_header(login, password) == expected
 
 
 @pytest.mark.parametrize(

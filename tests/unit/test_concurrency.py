@@ -21,9 +21,9 @@ class Api:
         for _ in range(requests):
             if allowed.limit > self.limit:
                 refused += 1
-                allowed.refused(allowed.era)
+                allowed.refused(allowed.limit)
             else:
-                allowed.answered(allowed.era)
+                allowed.served(allowed.limit)
         return refused
 
 
@@ -57,36 +57,36 @@ def test_a_limit_that_moves_is_found_again(before, after):
 def test_where_nothing_is_refused_it_stays_where_it_began():
     allowed = Concurrency(100)
     Api(1_000).take(allowed, 1_000)
-    assert (allowed.limit, allowed.era) == (100, 0)
+    assert allowed.limit == 100
 
 
 def test_what_began_before_a_change_says_nothing_new():
     allowed = Concurrency(100)
     for _ in range(80):
-        allowed.refused(0)
+        allowed.refused(100)
     assert allowed.limit == 50
     for _ in range(1_000):
-        allowed.answered(0)
-    assert (allowed.limit, allowed.era) == (50, 1)
+        allowed.served(100)
+    assert allowed.limit == 50
 
 
 def test_a_number_is_judged_by_a_whole_round_of_answers():
     allowed = Concurrency(100)
-    allowed.refused(0)
+    allowed.refused(100)
     for _ in range(49):
-        allowed.answered(1)
+        allowed.served(50)
     assert allowed.limit == 50
-    allowed.answered(1)
+    allowed.served(50)
     assert allowed.limit == 75
 
 
 def test_a_small_number_is_judged_by_more_than_a_round():
     allowed = Concurrency(8)
-    allowed.refused(0)
+    allowed.refused(8)
     for _ in range(ENOUGH - 1):
-        allowed.answered(1)
+        allowed.served(4)
     assert allowed.limit == 4
-    allowed.answered(1)
+    allowed.served(4)
     assert allowed.limit == 6
 
 
@@ -124,7 +124,7 @@ def test_a_look_that_goes_well_is_followed_by_longer_ones():
 def test_one_refusal_of_what_was_served_costs_little():
     allowed, api = Concurrency(100), Api(64)
     api.take(allowed, 1_000)
-    allowed.refused(allowed.era)
+    allowed.refused(allowed.limit)
     assert allowed.limit == 56
     api.take(allowed, 200)
     assert allowed.limit >= 63
@@ -133,5 +133,5 @@ def test_one_refusal_of_what_was_served_costs_little():
 def test_one_request_at_once_is_always_allowed():
     allowed = Concurrency(100)
     for _ in range(20):
-        allowed.refused(allowed.era)
+        allowed.refused(allowed.limit)
     assert allowed.limit == 1

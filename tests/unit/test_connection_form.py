@@ -12,7 +12,7 @@ from airflow_provider_supersim.hooks.connection_form import EXTRA_FIELDS, PLACEH
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
 (CONNECTION_TYPE,) = get_provider_info()["connection-types"]
-EXAMPLES = {"vendor": "kore", "token_url": "https://x.example/token", "timeout": 5, "max_concurrency": 7, "max_rate": 2}
+EXAMPLES = {"vendor": "kore", "auth_url": "https://x.example/token", "timeout": 5, "max_concurrency": 7, "max_rate": 2}
 
 
 def test_the_connection_type_is_the_hooks():

@@ -15,7 +15,7 @@ from airflow_provider_supersim.api.errors import (
     TooManyRequestsError,
     Verdict,
 )
-from airflow_provider_supersim.api.replies import Reply, date_of, failure, says_token_expired
+from airflow_provider_supersim.api.replies import Reply, date_of, failure
 
 NOW = "Mon, 23 Nov 2026 00:00:00 GMT"
 
@@ -166,22 +166,6 @@ def test_retry_after_is_read_as_seconds_and_as_a_date(status, header, date, seco
 
 def test_without_retry_after_there_is_no_wish():
     assert judge(429).retry_after is None
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "expired"),
-    [
-        (401, b"", True),
-        (401, {"code": 20003, "message": "Authenticate"}, True),
-        (403, {"message": "… with an explicit deny", "error": "Invalid or expired token"}, True),
-        (403, {"message": "Access denied", "code": 20006}, False),
-        (403, b"<html>token</html>", False),
-        (404, {"error": "Invalid or expired token"}, False),
-        (200, {"error": "token"}, False),
-    ],
-)
-def test_a_refused_token_is_told_from_a_refused_request(status, body, expired):
-    assert says_token_expired(reply(status, body)) is expired
 
 
 @pytest.mark.parametrize(

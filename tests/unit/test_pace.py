@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from types import SimpleNamespace
 
 import anyio
@@ -47,19 +48,19 @@ class Requests:
         self.most = 0
 
     async def one(self, error=None, *, rated=True, seconds=1.0):
-        try:
-            async with self.pace.admit(rated=rated):
-                self.began.append(now())
-                self.under_way += 1
-                self.most = max(self.most, self.under_way)
-                try:
-                    await anyio.sleep(seconds)
-                finally:
-                    self.under_way -= 1
-                if error:
-                    raise error
-        except (TooManyRequestsError, ServerError):
-            pass
+        async def request():
+            self.began.append(now())
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            try:
+                await anyio.sleep(seconds)
+            finally:
+                self.under_way -= 1
+            if error:
+                raise error
+
+        with suppress(TooManyRequestsError, ServerError):
+            await self.pace.run(request, rated=rated)
 
     async def many(self, number, error=None, **kwargs):
         async with anyio.create_task_group() as group:
@@ -129,7 +130,9 @@ async def test_a_long_pause_is_explained_once(caplog):
     caplog.set_level("WARNING")
     await Requests(Pace(8)).many(8, too_many(retry_after=30))
     (record,) = caplog.records
-    assert record.getMessage().startswith("The API asked for a pause: nothing leaves for 30 s. POST /v1/IpCommands")
+    assert record.getMessage() == (
+        "Pausing for 30 seconds: the API answered 429 with Retry-After. Sending resumes by itself. [pausing]"
+    )
 
 
 async def test_a_short_pause_is_not(caplog):
@@ -144,9 +147,9 @@ async def test_refusals_are_told_of_every_ten_seconds(caplog):
     for _ in range(25):
         await Requests(pace).one(too_many())
     assert [record.getMessage() for record in caplog.records] == [
-        "The API is asked for too much (429), 1 time(s) lately: from now on 4 request(s) at once",
-        "The API is asked for too much (429), 10 time(s) lately: from now on 1 request(s) at once",
-        "The API is asked for too much (429), 10 time(s) lately: from now on 1 request(s) at once",
+        "Slowing to 4 requests at once: the API answered 429",
+        "Slowing to 1 request at once: the API answered 429 10 times in 10 seconds",
+        "Slowing to 1 request at once: the API answered 429 10 times in 10 seconds",
     ]
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import html
 import json
 from types import SimpleNamespace
-from urllib.parse import quote, quote_plus
+from urllib.parse import parse_qsl, quote, quote_plus
 
 import anyio
 import httpx
 import pytest
 
 from airflow_provider_supersim.api import auth as auth_module
-from airflow_provider_supersim.api.auth import BasicAuth, ClientCredentialsAuth
+from airflow_provider_supersim.api.auth import BasicAuth, ClientCredentialsAuth, basic_header
 from airflow_provider_supersim.api.errors import (
     AuthenticationError,
     ServerError,
@@ -67,11 +67,30 @@ def kore():
     return ClientCredentialsAuth(URL, "client", SECRET, timeout=30.0)
 
 
-async def test_basic_needs_no_request_and_cannot_be_renewed():
+async def test_basic_needs_no_request_and_stays_as_it_is():
     auth = BasicAuth("AC1", "secret")
     header = await auth.header(None)
     assert header == "Basic QUMxOnNlY3JldA=="
-    assert auth.renew(header) is False
+    auth.renew(header)
+    assert await auth.header(None) == header
+
+
+@pytest.mark.parametrize(("login", "password"), [("AC1", "token"), ("SK1", "ü:☃")])
+async def test_basic_is_login_colon_password_in_base64(login, password):
+    assert basic_header(login, password) == httpx.BasicAuth(login, password)._auth_header
+
+
+async def test_the_token_is_asked_for_as_the_reference_says():
+    endpoint = TokenEndpoint()
+    await ClientCredentialsAuth("https://api.korewireless.com/t", "me", "s3cr&t=", timeout=30.0).header(endpoint)
+    (request,) = endpoint.requests
+    assert (request.method, str(request.url)) == ("POST", "https://api.korewireless.com/t")
+    assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert dict(parse_qsl(request.read().decode())) == {
+        "grant_type": "client_credentials",
+        "client_id": "me",
+        "client_secret": "s3cr&t=",
+    }
 
 
 async def test_one_token_serves_all_requests(kore):
@@ -171,9 +190,9 @@ async def test_a_tokens_life_counts_from_when_it_was_asked_for(kore, clock):
 async def test_a_refused_token_is_renewed_once_however_many_were_refused(kore):
     endpoint = TokenEndpoint()
     old = await kore.header(endpoint)
-    assert kore.renew(old)
+    kore.renew(old)
     new = await kore.header(endpoint)
-    assert kore.renew(old)
+    kore.renew(old)
     assert await kore.header(endpoint) == new == "Bearer token-2"
     assert len(endpoint.requests) == 2
 

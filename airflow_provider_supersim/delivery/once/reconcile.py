@@ -14,6 +14,7 @@ import msgspec
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import NotFoundError
 from airflow_provider_supersim.api.models import Direction, IpCommand
+from airflow_provider_supersim.api.requests import SIMS
 from airflow_provider_supersim.delivery.once.ledger import fingerprint
 from airflow_provider_supersim.delivery.state.device import Entry
 
@@ -108,7 +109,7 @@ async def recent(commands: AsyncIterator[IpCommand], since: int) -> AsyncIterato
 async def _learn_sim_sids(client: AsyncSuperSimClient, lost: Sequence[Lost], sim_sids: dict[str, str]) -> None:
     """Find the sids of SIMs that were given by name, for the list of commands names none."""
     names = {one.sim for one in lost if one.sim_sid is None and not _SIM_SID.fullmatch(one.sim)} - sim_sids.keys()
-    seen, affordable = 0, len(names) * client.vendor.max_page_size
+    seen, affordable = 0, len(names) * client.page_size(SIMS)
     if not names:
         return
     async for sim in client.iter_sims():

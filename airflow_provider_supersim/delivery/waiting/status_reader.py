@@ -15,6 +15,7 @@ import anyio
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import NotFoundError
 from airflow_provider_supersim.api.models import Direction, IpCommand
+from airflow_provider_supersim.api.requests import IP_COMMANDS
 
 #: So many commands that the list did not show are read one by one without more ado.
 FEW = 25
@@ -46,7 +47,7 @@ class StatusReader:
         :param urgent: those of ``wanted`` that must be read in this round
         :raises SuperSimError: the round failed; what was read until then was taken
         """
-        reach = max(self._reach, math.ceil(len(wanted) / client.vendor.max_page_size) + MARGIN)
+        reach = max(self._reach, math.ceil(len(wanted) / client.page_size(IP_COMMANDS)) + MARGIN)
         # Before the list was tried once it is taken to be ours alone: MARGIN is then no cost.
         cost = reach - MARGIN + 1 if self._list_cost is None else self._list_cost
         if len(wanted) <= cost:
@@ -60,7 +61,7 @@ class StatusReader:
 
     async def _walk(self, client: AsyncSuperSimClient, wanted: Collection[str], reach: int) -> tuple[set[str], int]:
         """Read so many pages of the list; return what they did not show, and how many were needed."""
-        missed, seen, size = set(wanted), 0, client.vendor.max_page_size
+        missed, seen, size = set(wanted), 0, client.page_size(IP_COMMANDS)
         async for command in client.iter_ip_commands(direction=Direction.TO_SIM):
             seen += 1
             if command.sid in missed:

@@ -23,6 +23,6 @@ def connection(options: Mapping[str, Any], url: str, vendor: Vendor) -> dict[str
     extra: dict[str, Any] = {"vendor": vendor}
     login, password = options["account_sid"], options["auth_token"]
     if vendor == "kore":
-        extra["token_url"] = f"{url}{TOKEN_PATH}"
+        extra["auth_url"] = f"{url}{TOKEN_PATH}"
         login, password = options["client_id"], options["client_secret"]
     return {"conn_type": "supersim", "host": url, "login": login, "password": password, "extra": extra}
