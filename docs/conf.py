@@ -8,9 +8,9 @@ import tempfile
 from datetime import UTC, datetime
 from importlib import metadata
 
-# The API reference imports the operators, and Airflow makes a home of its own when it is first imported.
+# The API reference imports the operators, and Airflow makes its home when it is first imported.
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="supersim-docs-"))
-logging.getLogger("airflow").setLevel(logging.WARNING)  # and tells how it was configured
+logging.getLogger("airflow").setLevel(logging.WARNING)  # it logs how it was configured
 
 project = "airflow-provider-supersim"
 copyright = f"{datetime.now(UTC):%Y}, the authors of {project}"
@@ -34,10 +34,10 @@ autodoc_typehints = "signature"
 add_module_names = False
 python_maximum_signature_line_length = 88
 
-# Other projects' names have no page here, and looking theirs up would need the network; nor have our own inner parts.
+# No page here: names of other projects, which Sphinx would look up in the network, and our inner parts.
 nitpick_ignore_regex = [
     (r"py:.*", r"(airflow|aiohttp|anyio|asyncio|collections|concurrent|datetime|httpx|msgspec|pathlib|pendulum)\..*"),
     (r"py:.*", r"(Airflow\w+|BaseTrigger|BaseHook|BaseOperator|BaseSensorOperator|Context|OperatorLineage|DateTime)"),
     (r"py:.*", r"(None|str|int|float|bool|bytes|dict|list|tuple|Any|ValueError|RuntimeError|OSError)"),
-    (r"py:.*", r"airflow_provider_supersim\.(api\.(auth|pace|protocol)|hooks\.(account|session))\b.*"),
+    (r"py:.*", r"airflow_provider_supersim\.(api\.(auth|pace|requests|vendors)|hooks\.(connection|blocking))\b.*"),
 ]

@@ -8,6 +8,7 @@ import re
 import pytest
 from bs4 import BeautifulSoup
 
+from airflow_provider_supersim import exceptions
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
@@ -36,6 +37,22 @@ def test_what_is_shown_comes_from_nowhere_else(built):
     }
 
     assert loaded == set()
+
+
+def test_a_code_is_the_address_of_its_section(built):
+    page = BeautifulSoup((built / "errors.html").read_text(), "html.parser")
+    codes = {kind.code for kind in vars(exceptions).values() if inspect.isclass(kind) and hasattr(kind, "code")}
+
+    assert "rollout-halted" in codes
+    assert [code for code in codes if page.find(id=code) is None] == []
+
+
+def test_every_error_of_a_task_is_there(built):
+    page = BeautifulSoup((built / "api.html").read_text(), "html.parser")
+    kinds = [name for name, kind in vars(exceptions).items() if getattr(kind, "__module__", "") == exceptions.__name__]
+
+    assert "RolloutHaltedError" in kinds
+    assert [name for name in kinds if page.find(id=f"{exceptions.__name__}.{name}") is None] == []
 
 
 def test_every_method_of_the_hook_is_there(built):

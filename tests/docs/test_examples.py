@@ -5,14 +5,24 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import time_machine
 from documentation import EXAMPLES
+
+from airflow_provider_supersim.exceptions import (
+    ApiUnreachableError,
+    BadArgumentError,
+    LedgerUnreadableError,
+    RolloutHaltedError,
+    ThrottledError,
+)
 
 AT_NIGHT = "2026-03-01T01:30:00+00:00"  # in Berlin and Lisbon; in Tokyo it is half past ten
 
@@ -132,6 +142,41 @@ def test_targets_that_a_task_has_made(world, run):
     run("made_by_a_task")
 
     assert texts(world) == {"device-0004": ['{"report_every":3600}'], "device-0005": ['{"report_every":7200}']}
+
+
+def test_a_failure_calls_the_right_people(example_dags, caplog):
+    task = example_dags["alerts"].get_task("rollout")
+    (call,) = task.on_failure_callback
+
+    called = {}
+    for kind in (RolloutHaltedError, BadArgumentError, ApiUnreachableError, RuntimeError):
+        caplog.clear()
+        call({"exception": kind("What happened.")})
+        called[kind] = re.match(r"For the ([\w -]+): ([\w-]+), What happened\.", caplog.messages[-1]).groups()
+
+    assert called == {
+        RolloutHaltedError: ("fleet owners", "rollout-halted"),
+        BadArgumentError: ("DAG authors", "bad-argument"),
+        ApiUnreachableError: ("on-call engineers", "api-unreachable"),
+        RuntimeError: ("on-call engineers", "other"),
+    }
+
+
+def test_a_retry_policy_tells_failures_apart(example_dags):
+    policy = example_dags["alerts"].get_task("rollout").retry_policy
+    kinds = (ThrottledError, LedgerUnreadableError, ApiUnreachableError)
+    decisions = {kind: policy.evaluate(kind("What happened."), 1, 2) for kind in kinds}
+
+    assert {kind: decision.action.value for kind, decision in decisions.items()} == {
+        ThrottledError: "retry",
+        LedgerUnreadableError: "fail",
+        ApiUnreachableError: "default",
+    }
+    assert decisions[ThrottledError].retry_delay == timedelta(minutes=15)
+
+
+def test_the_rollout_with_alerts_runs(world, run):
+    assert run("alerts")["rollout"]["sent"] == 24
 
 
 def test_the_test_of_a_dag_passes(migrated_db, tmp_path):
