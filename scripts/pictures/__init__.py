@@ -1,6 +1,8 @@
-"""Draws the documentation's pictures from what really happens: ``python -m scripts.pictures``.
+"""Draw the documentation's pictures from real runs: ``python -m scripts.pictures``.
 
-Commands and a rollout are sent to the simulator, each step is noted as it happens, and the notes are drawn. The SVG
-files are kept in ``docs/pictures``, so that building the documentation needs neither a simulator nor a drawing program;
-a test draws them anew and compares.
+Not mermaid or graphviz: a diagram drawn by hand would not change when the code does, and these pictures do.
+
+The scripts send commands and a rollout to the simulator, note each step, and draw the notes. The SVG files are kept in
+``docs/pictures``: building the documentation needs no simulator, no JavaScript and no drawing program. A test draws the
+pictures again and compares.
 """

@@ -11,7 +11,7 @@ PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 
 
 def main() -> None:
-    """Draw."""
+    """Write both pictures."""
     with run_simulator() as simulator:
         (PICTURES / "command.svg").write_text(command.draw(command.trace(simulator)))
         (PICTURES / "rollout.svg").write_text(rollout.draw(rollout.trace(simulator)))

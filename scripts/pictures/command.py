@@ -1,4 +1,4 @@
-"""How a command travels: what goes wrong, what the ledger says, what is sent, what the device gets."""
+"""One command and its faults: what goes wrong, what the ledger says, what is sent, what the device gets."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Step(NamedTuple):
 
 
 class Story(NamedTuple):
-    """A command's story, as it was seen.
+    """What happened to one command.
 
-    :ivar accepted: how many commands the API has accepted
-    :ivar received: how many datagrams the device has taken from its socket
+    :ivar accepted: number of commands that the API accepted
+    :ivar received: number of datagrams that the device took from its socket
     """
 
     title: str
@@ -48,8 +48,8 @@ class Story(NamedTuple):
     received: int
 
 
-class Killed(Exception):  # noqa: N818  # it stands for a signal
-    """The process is no more."""
+class Killed(Exception):  # noqa: N818  # it takes the place of a signal
+    """The process was killed."""
 
 
 class _Store:
@@ -73,7 +73,7 @@ class _Store:
 
 
 class _Client(AsyncSuperSimClient):
-    """A client that notes what it does."""
+    """A client that notes its requests and their verdicts."""
 
     note: Callable[[Step], None]
     die_after_post: Callable[[], None] = staticmethod(lambda: None)
@@ -115,7 +115,7 @@ class _Player:
                 return
             self._state = step.what
         if step.kind == "look" and self.steps[-1].kind == "look":
-            return  # how often it is looked up is a matter of time
+            return  # the number of look-ups depends on timing
         self.steps.append(step)
 
     def new_try(self) -> None:
@@ -123,10 +123,10 @@ class _Player:
         self._note(Step("try", "next try"))
 
     def send(self, *, patience: float = 5, dies: bool = False) -> None:
-        """Send as the operator does, and look once how it ended.
+        """Send as the operator does, and read the final status once.
 
-        :param patience: seconds for which a request that was not processed is made again; the real ones are 120
-        :param dies: kill the process as soon as the API has accepted
+        :param patience: seconds for which a request that was not processed is repeated; default 5, in production 120
+        :param dies: kill the process as soon as the API has accepted the command
         """
 
         def die() -> None:
@@ -152,7 +152,7 @@ class _Player:
         self._store.dead = False
 
     def told(self, title: str) -> Story:
-        """Return the story, with what the simulator says of it."""
+        """Return the story, with what the simulator counted."""
         replies = iter([seen["status"] for seen in self.simulator.requests()["recent"] if seen["method"] == "POST"])
         steps = [Step(step.kind, str(next(replies))) if step.kind == "request" else step for step in self.steps]
         return Story(title, steps, len(self.simulator.commands(SIM)), len(self.simulator.datagrams(SIM)))
@@ -197,17 +197,17 @@ def _device_off(player: _Player) -> None:
 
 
 STORIES: dict[str, Callable[[_Player], None]] = {
-    "All is well": _plain,
+    "No fault": _plain,
     "The SIM is inactive": _refused,
     "Too many requests at once (429)": _fault("too_many_requests"),
-    "429, for two minutes": _for_too_long,
-    "503, and nothing was done": _fault("error_before", status=503),
-    "503, although it was accepted": _fault("error_after", status=503),
-    "The reply is lost, it was accepted": _fault("drop_after"),
+    "429 for two minutes": _for_too_long,
+    "503, not accepted": _fault("error_before", status=503),
+    "503, but accepted": _fault("error_after", status=503),
+    "The reply is lost": _fault("drop_after"),
     "The request is lost": _fault("drop_before"),
     "The reply cannot be read": _fault("garbage"),
     "The worker dies after the POST": _death,
-    "The device is off, then on": _device_off,
+    "The device is off, later on": _device_off,
 }
 
 
@@ -224,7 +224,7 @@ def trace(simulator: Simulator) -> list[Story]:
 
 
 _LOOKS = {
-    State.ABOUT_TO_SEND: ("ledger", "written ahead"),
+    State.ABOUT_TO_SEND: ("ledger", "about to send"),
     State.NOT_SENT: ("ledger", "not sent"),
     State.REFUSED: ("bad", "refused"),
     Status.QUEUED: ("ledger", "queued"),
@@ -235,9 +235,9 @@ _LOOKS = {
     "next try": ("doubt", "next try"),
 }
 _LOOKS_OF_VERDICTS = {
-    Verdict.REFUSED.value: ("plain", "it said no"),
-    Verdict.TRY_AGAIN.value: ("plain", "try later"),
-    Verdict.UNKNOWN.value: ("doubt", "who knows?"),
+    Verdict.REFUSED.value: ("plain", "refused"),
+    Verdict.TRY_AGAIN.value: ("plain", "try again"),
+    Verdict.UNKNOWN.value: ("doubt", "unknown"),
 }
 
 
@@ -251,18 +251,18 @@ _LABEL, _BOX, _GAP, _LINE = 208.0, 84.0, 13.0, 31.0
 
 
 def draw(stories: list[Story]) -> str:
-    """Return the picture: some boxes for each story, those of a further try in a line of their own."""
+    """Return the picture: a line of boxes for each story, and one more for each further try."""
     lines = [(story, _tries(story.steps)) for story in stories]
     result = _LABEL + max(len(steps) for _, tries in lines for steps in tries) * (_BOX + _GAP) + 6
     parts = [
         svg.text(12, 22, "what happens", bold=True),
-        svg.text(_LABEL, 22, "what is done, and what the ledger says (in grey, green, red)", bold=True),
+        svg.text(_LABEL, 22, "what the task does, and what the ledger says (grey, green, red)", bold=True),
         svg.text(result, 22, "the device got", bold=True),
     ]
     y = 36.0
     for story, tries in lines:
         parts.append(svg.text(12, y + 16, story.title))
-        times = {0: "nothing", 1: "it, once"}.get(story.received, f"it {story.received} times")
+        times = {0: "nothing", 1: "one command"}.get(story.received, f"{story.received} commands")
         parts.append(svg.text(result, y + 16, times))
         for steps in tries:
             parts += _line(y, steps)

@@ -1,4 +1,4 @@
-"""How a rollout moves: waves, a second attempt, a gate that shuts, a clear, and the end; a row for each device."""
+"""One rollout: waves, a second attempt, a gate that halts it, a clear, and its end; a row for each device."""
 
 from __future__ import annotations
 
@@ -6,26 +6,29 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 from airflow_provider_supersim.simulator import Simulator
 from scripts.pictures import svg
 
 DEVICES = [f"device-{number:04d}" for number in range(1, 13)]
-ASLEEP = DEVICES[2:5]  # when their wave comes
-WAKES_UP = DEVICES[4]  # for its second attempt
-LOST = DEVICES[-1]  # for good
+ASLEEP = DEVICES[2:5]  # while their wave is sent
+WAKES_UP = DEVICES[4]  # before its second attempt
+LOST = DEVICES[-1]  # never online
 SENDING = re.compile(r"Wave (\d+) of \d+: sending to (\d+) device")
 
 
 class Step(NamedTuple):
     """A step of the rollout.
 
-    :ivar heading: what it is, in some lines
-    :ivar after: the status of the last command to each device, at its end; None: there was none
+    :ivar heading: its name, in up to three lines
+    :ivar after: the status of the last command to each device, when the step ends; None if there was none
     """
 
     heading: list[str]
@@ -46,7 +49,7 @@ class _Memory:
 
 
 class _Observer(logging.Handler):
-    """Hears the rollout say that it sends, and notes what came of the step before."""
+    """Reads in the log that the rollout sends, and notes the result of the step before."""
 
     def __init__(self, simulator: Simulator) -> None:
         super().__init__()
@@ -64,7 +67,7 @@ class _Observer(logging.Handler):
         self.begin(f"Wave {wave}", f"{count} device{'s' if count != '1' else ''}", "again" if again else "")
 
     def begin(self, *heading: str) -> None:
-        """Note that a step begins, and how the one before has left the devices."""
+        """Note that a step begins, and the state of the devices after the one before."""
         self.states.append(self._now())
         self.headings.append(list(heading))
 
@@ -73,19 +76,28 @@ class _Observer(logging.Handler):
         after = [*self.states[1:], self._now()]
         return [Step(heading, state) for heading, state in zip(self.headings, after, strict=True)]
 
+    def failed(self) -> tuple[str, str]:
+        """Return how many devices of the last wave failed, and which wave that is."""
+        wave = self.headings[-1][0]
+        before = self.states[[heading[0] for heading in self.headings].index(wave)]
+        statuses = [status for device, status in self._now().items() if status and not before[device]]
+        return f"{statuses.count('failed')} of {len(statuses)} failed", f"in {wave.lower()}"
+
     def _now(self) -> dict[str, str | None]:
         last = {command["sim_name"]: command["status"] for command in self._simulator.commands()}
         return {device: last.get(device) for device in DEVICES}
 
 
 def trace(simulator: Simulator) -> list[Step]:
-    """Roll out, until a gate shuts; clear, and go on to the end."""
+    """Roll out until a gate halts it; clear it, and continue to the end."""
     simulator.reset(sims=len(DEVICES), settle=0)
     simulator.set_behaviour([*ASLEEP, LOST], network="offline")
     observer, memory = _Observer(simulator), _Memory()
-    with _connection(simulator), _listening(observer):
-        halted = _execute(memory, clears=0)
-        observer.begin("Halted", *re.findall(r"(\d+ of \d+) devices (in wave \d+) failed", halted)[0])
+    connection = {"AIRFLOW_CONN_SUPERSIM_DEFAULT": simulator.connection_json()}
+    with patch.dict(os.environ, connection), _listening(observer):
+        with suppress(AirflowFailException):
+            _execute(memory, clears=0)
+        observer.begin("Halted", *observer.failed())
         simulator.set_behaviour(ASLEEP, network="online")
         observer.begin("Cleared", "by hand")
         complete = _execute(memory, clears=1)
@@ -94,9 +106,10 @@ def trace(simulator: Simulator) -> list[Step]:
 
 
 def _execute(memory: _Memory, *, clears: int) -> str:
-    """Run the operator as Airflow does, and return how it ended."""
-    from airflow.providers.common.compat.sdk import AirflowFailException
+    """Run the operator as Airflow does, and return how many devices are sent.
 
+    :raises AirflowFailException: the rollout was halted
+    """
     task = SuperSimRolloutOperator(
         task_id="rollout",
         targets=DEVICES,
@@ -111,25 +124,8 @@ def _execute(memory: _Memory, *, clears: int) -> str:
         deferrable=False,
     )
     ti = SimpleNamespace(max_tries=clears, xcom_push=lambda **_: None)
-    try:
-        summary = task.execute({"ti": ti, "task_state_store": memory})  # type: ignore[typeddict-item]
-    except AirflowFailException as error:
-        return str(error)
+    summary = task.execute({"ti": ti, "task_state_store": memory})  # type: ignore[typeddict-item]
     return f"{summary['sent']} of {summary['devices']} sent"
-
-
-@contextmanager
-def _connection(simulator: Simulator) -> Iterator[None]:
-    name = "AIRFLOW_CONN_SUPERSIM_DEFAULT"
-    before = os.environ.get(name)
-    os.environ[name] = simulator.connection_json()
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 @contextmanager
@@ -150,7 +146,7 @@ _KINDS = {"sent": "good", "failed": "bad"}
 
 
 def draw(steps: list[Step]) -> str:
-    """Return the picture: a column for each step, a row for each device; words only where something has changed."""
+    """Return the picture: a column for each step, a row for each device, and words only if something has changed."""
     parts = []
     for number, step in enumerate(steps):
         middle = _LABEL + number * _CELL + _CELL / 2

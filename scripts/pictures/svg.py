@@ -1,4 +1,4 @@
-"""The few shapes that the pictures are made of."""
+"""The four shapes that the pictures are made of."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FONT = "font-family='system-ui, sans-serif' fill='#22303a'"
 
 
 def picture(width: float, height: float, parts: Iterable[str]) -> str:
-    """Return a whole SVG on a white ground, which a page with a dark one needs."""
+    """Return a whole SVG. Its ground is white, so that it can be read on a dark page."""
     body = "\n".join(parts)
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width:g} {height:g}' width='{width:g}'>\n"

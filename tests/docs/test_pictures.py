@@ -1,4 +1,4 @@
-"""The pictures show what happens now: drawn anew, they are the same."""
+"""The pictures show what happens now: drawn again, they are the same."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def stories(pictures, supersim_simulator_process):
     return pictures[0].trace(supersim_simulator_process)
 
 
-def test_the_travels_of_a_command_are_as_drawn(pictures, stories):
+def test_the_stories_of_a_command_are_as_drawn(pictures, stories):
     assert pictures[0].draw(stories) == (DOCS / "pictures" / "command.svg").read_text()
 
 
