@@ -18,9 +18,9 @@ from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOper
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 from airflow_provider_supersim.sensors.ip_command import SuperSimIpCommandSensor
 from airflow_provider_supersim.simulator.api import faults
+from airflow_provider_supersim.simulator.api.vendors import options_with_vendors
 from airflow_provider_supersim.simulator.process.command_line import main
 from airflow_provider_supersim.simulator.world.behaviour import Behaviour
-from airflow_provider_supersim.simulator.world.options import Options
 from airflow_provider_supersim.triggers.ip_command import SuperSimIpCommandTrigger
 
 CLASSES = [
@@ -104,7 +104,9 @@ def test_every_option_of_the_simulator_is_shown(capsys, monkeypatch):
 
     # Versions of Python break lines differently.
     assert now.partition("A Super SIM")[2].split() == shown.partition("A Super SIM")[2].split()
-    assert {f"--{field.name.replace('_', '-')}" for field in msgspec.structs.fields(Options)} <= set(shown.split())
+    assert {f"--{field.name.replace('_', '-')}" for field in msgspec.structs.fields(options_with_vendors())} <= set(
+        shown.split()
+    )
 
 
 def test_every_fault_has_a_row_with_its_options(pages):

@@ -1,9 +1,10 @@
 """A simulator whose clock stands still, a client for each vendor, and ports that nobody uses."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from callback_listener import CallbackListener
 from vendor_api import NEW_YEAR, Api, basic
 
 from airflow_provider_supersim.testing import Simulator
@@ -44,3 +45,11 @@ def free_udp_port() -> Callable[[], int]:
 @pytest.fixture
 def port(free_udp_port: Callable[[], int]) -> int:
     return free_udp_port()
+
+
+@pytest.fixture
+def callback_listener() -> Iterator[CallbackListener]:
+    listener = CallbackListener()
+    yield listener
+    listener.server.shutdown()
+    listener.server.server_close()

@@ -292,7 +292,7 @@ def test_lists_come_in_portions(simulator, twilio):
 def test_the_overview_says_what_is_running(simulator):
     overview = simulator.control("GET", "")
     assert (overview["sims"], overview["devices"]["real_udp"]) == (215, True)
-    assert overview["options"]["vendor"] == "both"
+    assert overview["options"]["vendor"] == "all"
     assert overview["clock"]["iso"] == "2026-01-01T00:00:00Z"
 
 

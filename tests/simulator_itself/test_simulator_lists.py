@@ -54,9 +54,18 @@ def test_fifty_by_default(twilio):
     assert (len(page["sims"]), page["meta"]["page_size"]) == (50, 50)
 
 
-@pytest.mark.parametrize(("vendor", "largest"), [("twilio", 1000), ("kore", 100)])
-@pytest.mark.parametrize("path", [COMMANDS, "/v1/Sims", "/v1/Fleets"])
-def test_each_vendor_has_its_largest_page(request, vendor, largest, path):
+@pytest.mark.parametrize(
+    ("vendor", "path", "largest"),
+    [
+        ("twilio", COMMANDS, 1000),
+        ("twilio", "/v1/Sims", 1000),
+        ("twilio", "/v1/Fleets", 1000),
+        ("kore", COMMANDS, 100),
+        ("kore", "/v1/Sims", 1000),
+        ("kore", "/v1/Fleets", 1000),
+    ],
+)
+def test_each_vendor_and_list_has_its_largest_page(request, vendor, path, largest):
     client = request.getfixturevalue(vendor)
     assert client.get(path, PageSize=largest).status == 200
     for size in (largest + 1, 0, -1, "many", "", 10**9):

@@ -45,7 +45,7 @@ class Api:
         form: dict[str, Any] | None = None,
         *,
         body: str | None = None,
-        timeout: float = 10,
+        timeout: float = 600,
         **headers: str,
     ) -> Answer:
         if self.authorization is not None:

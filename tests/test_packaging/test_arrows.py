@@ -49,6 +49,11 @@ def test_the_arrows_are_kept(copy):
         ("api/models.py", f"from {PACKAGE} import delivery", "arrows run one way"),
         ("hooks/supersim.py", f"from {PACKAGE}.operators import ip_command", "arrows run one way"),
         ("simulator/world/world.py", f"from {PACKAGE}.api import models", "the simulator shares no code with the rest"),
+        (
+            "simulator/world/world.py",
+            f"from {PACKAGE}.simulator.api import paging",
+            "inside the simulator too, arrows run one way",
+        ),
         ("simulator/world/world.py", "import httpx", "the simulator shares no code with the rest"),
         ("hooks/supersim.py", f"from {PACKAGE} import testing", "nor the rest with the simulator"),
     ],

@@ -1,4 +1,4 @@
-"""Callbacks: after a command was sent, and when a device sent one. Real requests, signed as the vendor signs."""
+"""Callbacks: real requests, made when a command was sent or a device sent one, with the vendor's signature."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from airflow_provider_supersim.simulator.api.errors import CALLBACK_FAILED
-from airflow_provider_supersim.simulator.api.vendors.kore import Dialect
+from airflow_provider_supersim.simulator.api.vendors import Vendors
 from airflow_provider_supersim.simulator.world.clock import Clock, iso
-from airflow_provider_supersim.simulator.world.commands import IpCommand
+from airflow_provider_supersim.simulator.world.models import IpCommand
 
 if TYPE_CHECKING:
     import aiohttp
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("supersim-simulator")
 
 CONNECT_TIMEOUT, TOTAL_TIMEOUT = 5.0, 15.0
-"""Seconds of wall time, as KORE allows them; Twilio's are about the same."""
+"""Seconds of wall time that the vendors give a callback."""
 
 _FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What the vendor would put into the account's debugger: here, that a callback failed (83402)."""
+    """An entry of the account's debugger: a callback failed (83402)."""
 
     at: float
     code: int
@@ -36,32 +36,29 @@ class Alert:
 
 
 class Callbacks:
-    """Calls back, one task for each callback.
+    """Calls back, one task for each callback."""
 
-    :param dialects: by the vendor's name.
-    """
-
-    def __init__(self, clock: Clock, dialects: dict[str, Dialect], account_sid: str) -> None:
+    def __init__(self, clock: Clock, vendors: Vendors, account_sid: str) -> None:
         self._clock = clock
-        self._dialects = dialects
+        self._vendors = vendors
         self._account_sid = account_sid
         self._tasks: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
         self.alerts: list[Alert] = []
 
     def sent(self, command: IpCommand) -> None:
-        """A command went out: call the URL that came with it."""
+        """A command was sent: call the URL that came with it."""
         if command.callback_url is not None:
             self._start(command, command.callback_url, command.callback_method)
 
     def received(self, command: IpCommand) -> None:
-        """A device sent something: call its Fleet's URL."""
+        """A device sent a command: call its Fleet's URL."""
         fleet = command.sim.fleet
         if fleet is not None and fleet.ip_commands_url is not None:
             self._start(command, fleet.ip_commands_url, fleet.ip_commands_method)
 
     async def close(self) -> None:
-        """Give up on what is under way."""
+        """Cancel the callbacks in progress."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -74,19 +71,19 @@ class Callbacks:
         task.add_done_callback(self._tasks.discard)
 
     async def _call(self, command: IpCommand, url: str, method: str, fields: dict[str, str]) -> None:
-        dialect = self._dialects[command.vendor]
+        vendor = self._vendors[command.vendor]
         body = b""
         if method == "GET":
             url = f"{url}{'&' if urlsplit(url).query else '?'}{urlencode(fields)}"
-            signed = dialect.sign(method, url, {}, command.sid)
+            signed = vendor.callback_headers(method, url, {}, command.sid)
         else:
             body = urlencode(fields).encode()
-            signed = dialect.sign(method, url, fields, command.sid)
+            signed = vendor.callback_headers(method, url, fields, command.sid)
         record: dict[str, Any] = {"url": url, "method": method, "status": None, "error": None}
         record |= {"attempts": 0, "at": iso(self._clock.now())}
         command.callbacks = [*(command.callbacks or []), record]
         status = error = None
-        while record["attempts"] < dialect.callback_attempts:
+        while record["attempts"] < vendor.callback_attempts:
             record["attempts"] += 1
             status, error = await self._request(method, url, body, signed)
             if not _worth_another(status):
@@ -101,7 +98,7 @@ class Callbacks:
     async def _request(
         self, method: str, url: str, body: bytes, headers: dict[str, str]
     ) -> tuple[int | None, str | None]:
-        import aiohttp  # late: a third of the start-up time, for what most runs never use
+        import aiohttp  # late: most runs never call back, and the import is a third of the start-up time
         from yarl import URL
 
         if self._session is None:
@@ -110,7 +107,7 @@ class Callbacks:
         if method == "POST":
             headers = {**headers, "Content-Type": _FORM}
         try:
-            # encoded: what was signed must be what is called, letter for letter
+            # encoded=True: call the URL exactly as it was signed
             target = URL(url, encoded=True)
             async with self._session.request(
                 method, target, data=body or None, headers=headers, allow_redirects=False
@@ -121,7 +118,7 @@ class Callbacks:
             return None, f"{type(error).__name__}: {error}"
 
     def _fields(self, command: IpCommand) -> dict[str, str]:
-        """The fields of a callback. The vendors do not document them all; these are the resource's."""
+        """Return the fields of a callback: those of the resource, because the vendors document only some."""
         return {
             "AccountSid": self._account_sid,
             "Sid": command.sid,

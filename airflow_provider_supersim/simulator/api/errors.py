@@ -1,4 +1,4 @@
-"""What the API answers when it refuses: status, code and message as the reference lists them."""
+"""What the API answers when it refuses: status, code and message (https://www.twilio.com/docs/api/errors)."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ CODE_OF_STATUS = {
     500: INTERNAL,
     503: UNAVAILABLE,
 }
-"""The code of a fault for which none was given."""
+"""The code of a fault that names only a status."""
 
 
 class ApiError(Exception):
     """A refusal.
 
-    :param body: the whole JSON body, where the vendor answers in another form than its usual one.
+    :param body: the whole JSON body if it differs from the vendor's usual form; None: the usual form.
     :param headers: further headers of the reply.
     """
 
@@ -58,18 +58,18 @@ class ApiError(Exception):
 
 
 def invalid(name: str, value: str, why: str) -> ApiError:
-    """A parameter has a value that cannot be."""
+    """A parameter has a bad value."""
     shown = value if len(value) <= 60 else f"{value[:60]}…"
     return ApiError(400, INVALID_VALUE, f"Invalid parameter value: {name}='{shown}' {why}")
 
 
 def unknown(name: str) -> ApiError:
-    """A parameter that this operation does not have."""
+    """The operation has no such parameter."""
     return ApiError(400, UNKNOWN_PARAMETER, f"Unknown parameters: '{name}'")
 
 
 def missing(name: str) -> ApiError:
-    """A required parameter is not there."""
+    """A required parameter is missing."""
     return ApiError(400, MISSING_PARAMETER, f"Missing required parameter {name} in the post body")
 
 
@@ -79,7 +79,7 @@ def not_found(path: str) -> ApiError:
 
 
 def method_not_allowed(method: str, allowed: str) -> ApiError:
-    """The path is right and the method is not."""
+    """The path has no such method."""
     return ApiError(
         405,
         METHOD_NOT_ALLOWED,

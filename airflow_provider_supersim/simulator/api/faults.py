@@ -1,4 +1,4 @@
-"""Faults on demand: which request meets which one. What a fault does stands in :mod:`.api`."""
+"""Faults on demand: which request meets which fault. What a fault does to a reply is in ``replies.py``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ Status = Annotated[int, Meta(ge=400, le=599)]
 class _Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """What all kinds share.
 
-    :param ratio: the share of matching requests that meet it. Ratios of all faults add up.
-    :param count: how many requests meet it at most. With ``count`` alone: the first ones.
-    :param skip: how many matching requests pass before it begins.
-    :param method: of the request; None: any.
-    :param path: how the request's path begins.
+    :param ratio: share of matching requests that meet the fault, 0 to 1; the ratios of all faults add up.
+        Default None: every matching request.
+    :param count: most requests that meet it; default None: no limit. ``count`` alone means the first requests.
+    :param skip: number of matching requests that pass before it begins; default 0.
+    :param method: method of the request; default None: any.
+    :param path: beginning of the request's path; default ``/v1/``.
     """
 
     ratio: Annotated[float, Meta(ge=0, le=1)] | None = None
@@ -36,7 +37,7 @@ class TooManyRequests(_Fault, tag="too_many_requests"):
 
 
 class ErrorBefore(_Fault, tag="error_before"):
-    """An error, and nothing was done. Without ``code`` it is the one that goes with the status."""
+    """An error, and nothing was done. Without ``code`` the error has the usual code of its status."""
 
     status: Status = 500
     code: int | None = None
@@ -45,7 +46,7 @@ class ErrorBefore(_Fault, tag="error_before"):
 
 
 class ErrorAfter(_Fault, tag="error_after"):
-    """An error, although what was asked has been done."""
+    """An error, although the request was carried out."""
 
     status: Status = 500
     code: int | None = None
@@ -58,7 +59,7 @@ class DropBefore(_Fault, tag="drop_before"):
 
 
 class DropAfter(_Fault, tag="drop_after"):
-    """The connection is cut without a reply, although what was asked has been done."""
+    """The connection is cut without a reply, although the request was carried out."""
 
 
 class Slow(_Fault, tag="slow"):
@@ -68,26 +69,26 @@ class Slow(_Fault, tag="slow"):
 
 
 class Hang(_Fault, tag="hang"):
-    """No reply for ``seconds`` of wall time, then the connection is cut. ``accepted``: what was asked has been done."""
+    """No reply for ``seconds`` of wall time, then the connection is cut. ``accepted``: the request was carried out."""
 
     seconds: Seconds = 3600.0
     accepted: bool = True
 
 
 class Garbage(_Fault, tag="garbage"):
-    """What was asked has been done; the status says so, the body is useless."""
+    """The request was carried out and the status says so, but the body is useless."""
 
     body: Literal["html", "empty", "truncated", "wrong-shape"] = "html"
 
 
 class ListLag(_Fault, tag="list_lag"):
-    """The list does not show yet what was accepted within the last ``seconds`` of the simulator's clock."""
+    """The list does not show what was accepted in the last ``seconds`` of the simulator's clock."""
 
     seconds: Seconds
 
 
 class ExpiredToken(_Fault, tag="expired_token"):
-    """The bearer token counts as expired. Requests in Twilio's dialect do not meet it."""
+    """The access token counts as expired. Requests to a vendor without a token endpoint do not meet it."""
 
 
 Fault = (
@@ -96,7 +97,7 @@ Fault = (
 
 
 class Faults:
-    """Deals faults out, the same way for the same seed and the same order of requests."""
+    """Decides which request meets a fault. The same seed and order of requests give the same faults."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 - repeatable
@@ -105,7 +106,7 @@ class Faults:
         self._fired: list[int] = []
 
     def replace(self, faults: list[Fault]) -> None:
-        """Set these faults in place of those before."""
+        """Use these faults instead of the earlier ones."""
         self._faults = faults
         self._met = [0] * len(faults)
         self._fired = [0] * len(faults)
@@ -117,14 +118,19 @@ class Faults:
             for fault, fired in zip(self._faults, self._fired, strict=True)
         ]
 
-    def draw(self, method: str, path: str, vendor: str) -> Fault | None:
-        """Return the fault that this request meets. One number is drawn against all ratios laid end to end."""
+    def draw(self, method: str, path: str, *, signs_in_by_token: bool) -> Fault | None:
+        """Return the fault that this request meets; None: no fault.
+
+        One random number decides for all ratios, laid end to end: a request meets one fault at most.
+
+        :param signs_in_by_token: whether the request's vendor gives out access tokens.
+        """
         if not self._faults:
             return None
         drawn: float | None = None
         reached = 0.0
         for place, fault in enumerate(self._faults):
-            if not _matches(fault, method, path, vendor):
+            if not _matches(fault, method, path, signs_in_by_token=signs_in_by_token):
                 continue
             self._met[place] += 1
             spent = fault.count is not None and self._fired[place] >= fault.count
@@ -140,14 +146,14 @@ class Faults:
         return None
 
 
-def _matches(fault: Fault, method: str, path: str, vendor: str) -> bool:
+def _matches(fault: Fault, method: str, path: str, *, signs_in_by_token: bool) -> bool:
     if fault.method not in (None, method) or not path.startswith(fault.path):
         return False
     if isinstance(fault, ListLag):
         return method == "GET"
-    return not isinstance(fault, ExpiredToken) or vendor == "kore"
+    return not isinstance(fault, ExpiredToken) or signs_in_by_token
 
 
 def kind(fault: Fault) -> str:
-    """Return the name of a fault's kind, as it stands in JSON."""
+    """Return the name of a fault's kind, as JSON has it."""
     return str(fault.__struct_config__.tag)

@@ -1,4 +1,4 @@
-"""Pages of a list, newest first. A page token names an item, so what arrives meanwhile moves nothing."""
+"""Pages of a list, newest first. A page token names an item, so new items do not shift the pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_supersim.simulator.api.errors import invalid
 
 
 class Item(Protocol):
-    """What a list holds: numbered in order of its making."""
+    """What a list holds, numbered in the order of creation."""
 
     number: int
     sid: str
@@ -23,7 +23,7 @@ T = TypeVar("T", bound=Item)
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which page: its number from 0, its size, and the token that the page before gave."""
+    """Which page: its number from 0, its size, and the token from the page before."""
 
     number: int
     size: int
@@ -50,8 +50,8 @@ class Listing(Generic[T]):
     ) -> dict[str, Any]:
         """Return one page as the API writes it.
 
-        :param filters: to be repeated in the links.
-        :param url: the list's own, with the host as the client named it: links lead back to the same.
+        :param filters: the filters of the request, which the links repeat.
+        :param url: the list's URL, with the host as the client named it.
         """
         token = wanted.token
         if token is None:

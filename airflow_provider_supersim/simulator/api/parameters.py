@@ -1,4 +1,4 @@
-"""Reads what a client sent and refuses what the vendor would refuse, with the vendor's code."""
+"""Reads a request's parameters and refuses what the vendor would refuse, with the vendor's code."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from airflow_provider_supersim.simulator.api.errors import (
     unknown,
 )
 from airflow_provider_supersim.simulator.api.paging import PageRequest
-from airflow_provider_supersim.simulator.world.commands import PAYLOAD_TYPES
-from airflow_provider_supersim.simulator.world.sims import REACHABLE, Sim
+from airflow_provider_supersim.simulator.world.models import PAYLOAD_TYPES, REACHABLE, Sim
 from airflow_provider_supersim.simulator.world.world import CommandRequest
 
 MAX_PAYLOAD = 1300
-"""Bytes on the wire to the device."""
+"""Most bytes that a device can get in one command."""
 
 _REQUIRED = ("Sim", "Payload", "DevicePort")
 _KNOWN = frozenset({*_REQUIRED, "PayloadType", "CallbackUrl", "CallbackMethod"})
@@ -43,7 +42,7 @@ class ListRequest:
 def parse(text: bytes) -> dict[str, str]:
     """Read form-encoded parameters.
 
-    :raises ApiError: it is not UTF-8, or a name comes twice.
+    :raises ApiError: it is not UTF-8, or a name is given twice.
     """
     parameters: dict[str, str] = {}
     try:
@@ -61,7 +60,7 @@ def command_request(form: dict[str, str], find_sim: Callable[[str], Sim | None],
     """Validate the form of ``POST /v1/IpCommands``.
 
     :param find_sim: returns the SIM with a sid or unique_name.
-    :raises ApiError: with the code that the reference gives for what is wrong.
+    :raises ApiError: something is wrong with it; the code is the vendor's.
     """
     _names(form)
     payload_type = form.get("PayloadType", "text")
@@ -88,12 +87,12 @@ def list_request(query: dict[str, str], filters: Collection[str], max_page_size:
     """Validate the query of a list.
 
     :param filters: names of the filters that this list has.
-    :raises ApiError: a parameter is unknown or makes no sense.
+    :raises ApiError: a parameter is unknown or has a bad value.
     """
     for name in query:
         if name not in _PAGING and name not in filters:
             raise unknown(name)
-    size = query.get("PageSize", "50")
+    size = query.get("PageSize", str(min(50, max_page_size)))
     if not _NUMBER.fullmatch(size) or not 1 <= int(size) <= max_page_size:
         raise invalid("PageSize", size, f"is not an integer from 1 to {max_page_size}")
     page = query.get("Page", "0")
@@ -104,7 +103,7 @@ def list_request(query: dict[str, str], filters: Collection[str], max_page_size:
 
 
 def choice(filters: dict[str, str], name: str, values: Collection[str]) -> str | None:
-    """Return a filter that must be one of ``values``; None where it is not given."""
+    """Return a filter that must be one of ``values``; None if it is not given."""
     value = filters.get(name)
     if value is not None and value not in values:
         raise invalid(name, value, f"is none of {', '.join(values)}")
@@ -138,7 +137,7 @@ def _payload(payload: str, payload_type: str) -> bytes:
         try:
             data = base64.b64decode(payload, validate=True)
         except (binascii.Error, ValueError):
-            raise invalid("Payload", payload, "is not base64, as PayloadType binary needs it") from None
+            raise invalid("Payload", payload, "is not base64, which PayloadType binary needs") from None
     if not data:
         raise invalid("Payload", payload, "is empty")
     if len(data) > MAX_PAYLOAD:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_supersim.simulator.world.clock import iso
-from airflow_provider_supersim.simulator.world.commands import IpCommand
-from airflow_provider_supersim.simulator.world.sims import Fleet, Sim
+from airflow_provider_supersim.simulator.world.models import Fleet, IpCommand, Sim
 
 
 def command(one: IpCommand, base_url: str, account_sid: str) -> dict[str, Any]:
-    """An IP Command, with the fields of ``super-sim-api.md``."""
+    """An IP Command (https://www.twilio.com/docs/iot/supersim/api/ipcommand-resource)."""
     return {
         "sid": one.sid,
         "account_sid": account_sid,

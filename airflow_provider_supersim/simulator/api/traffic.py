@@ -1,4 +1,4 @@
-"""What came in: requests in flight, counts by outcome, and the last few hundred in full."""
+"""Requests to the vendors' API: those in progress, counts by outcome, and the last few hundred in full."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 KEPT = 500
-"""Requests that are kept in full."""
+"""Number of requests that are kept in full."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeenRequest:
-    """A request as it came, without what must stay secret.
+    """A request as it came, without its secrets.
 
-    :param status: of the reply; 0: none was given.
+    :param status: status of the reply; 0: there was no reply.
     """
 
     at: float
@@ -36,18 +36,18 @@ class Traffic:
         self.forget()
 
     def forget(self) -> None:
-        """Start counting anew; what is in flight stays in flight."""
+        """Start counting again from zero; requests in progress stay counted."""
         self.counts: Counter[tuple[str, str, int]] = Counter()
         self.recent: deque[SeenRequest] = deque(maxlen=KEPT)
         self.highest_concurrency = self.in_flight
 
     def enter(self) -> None:
-        """Count a request that has come in."""
+        """Count a request that begins."""
         self.in_flight += 1
         self.highest_concurrency = max(self.highest_concurrency, self.in_flight)
 
     def leave(self) -> None:
-        """Count a request that is over."""
+        """Count a request that ends."""
         self.in_flight -= 1
 
     def note(self, request: SeenRequest) -> None:
@@ -56,7 +56,7 @@ class Traffic:
         self.recent.append(request)
 
     def total(self, *, route: str | None = None, status: int | None = None) -> int:
-        """Return how many requests there were on a route, with a status (None: any)."""
+        """Return the number of requests with a route and a status (None: any)."""
         return sum(
             number
             for (_, its_route, its_status), number in self.counts.items()
@@ -64,7 +64,7 @@ class Traffic:
         )
 
     def by_outcome(self) -> list[dict[str, Any]]:
-        """Counts for each method, route and status."""
+        """Return the number of requests for each method, route and status."""
         return [
             {"method": method, "route": route, "status": status, "count": number}
             for (method, route, status), number in sorted(self.counts.items())

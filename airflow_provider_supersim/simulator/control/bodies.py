@@ -1,4 +1,4 @@
-"""The JSON that the control plane takes. msgspec refuses all else and names the field."""
+"""The JSON that the control plane takes. msgspec refuses everything else and names the field."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Method = Literal["GET", "POST"]
 
 
 class Strict(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Refuses fields that it does not have."""
+    """Refuses unknown fields."""
 
 
 class FleetSeed(Strict):
@@ -27,9 +27,9 @@ class FleetSeed(Strict):
 
 
 class SimSeed(Strict):
-    """One SIM to add, or ``count`` SIMs named ``prefix-01`` and on.
+    """One SIM to add, or ``count`` SIMs named ``prefix-01``, ``prefix-02`` and so on.
 
-    :param fleet: sid or unique_name; None: in no Fleet.
+    :param fleet: sid or unique_name of its Fleet; None: no Fleet. Default ``field-devices``.
     :param behaviour: as in ``PATCH /_simulator/devices``.
     """
 
@@ -74,11 +74,11 @@ class DevicesPatch(Strict):
 
 
 class ClockChange(Strict):
-    """``POST /_simulator/clock``. Given together, they happen in the order of these fields.
+    """``POST /_simulator/clock``. Several fields take effect in this order.
 
     :param stop: freeze the time.
     :param set: go to this time (ISO 8601).
-    :param advance: move on by so many seconds.
+    :param advance: move forward by this number of seconds.
     :param run: let the time pass again.
     """
 

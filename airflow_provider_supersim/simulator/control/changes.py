@@ -1,4 +1,4 @@
-"""The turning half of the control plane: reset, seed, clock, settings, faults, SIMs, Fleets, devices."""
+"""The endpoints that change the world: reset, seed, clock, settings, faults, SIMs, Fleets, devices."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from starlette.requests import Request
 from airflow_provider_supersim.simulator.api.faults import Fault
 from airflow_provider_supersim.simulator.control import bodies, rendering
 from airflow_provider_supersim.simulator.control.endpoints import body, find_fleet, find_sim
-from airflow_provider_supersim.simulator.control.seeding import plant, refuse_taken
+from airflow_provider_supersim.simulator.control.seeding import add, refuse_taken
 from airflow_provider_supersim.simulator.control.simulation import Simulation
 from airflow_provider_supersim.simulator.world.clock import parse_iso
 
 
-class Levers:
+class Changes:
     """Endpoints that change the world."""
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
 
     async def reset(self, request: Request) -> Any:
-        """``POST /reset``: a fresh world; the body overrides options of the start."""
+        """``POST /reset``: begin a fresh world; the body overrides options of the start."""
         await self._simulation.reset(await body(request, dict[str, Any]))
         return rendering.overview(self._simulation)
 
     async def seed(self, request: Request) -> Any:
-        """``POST /seed``: add Fleets and SIMs; all of them, or none where one cannot be."""
+        """``POST /seed``: add Fleets and SIMs; if one is refused, none is added."""
         world = self._simulation.world
-        fleets, sims = plant(world, await body(request, bodies.Seed))
+        fleets, sims = add(world, await body(request, bodies.Seed))
         return {
             "fleets": [rendering.fleet(fleet) for fleet in fleets],
             "sims": [rendering.sim(sim, world) for sim in sims],
@@ -59,7 +59,7 @@ class Levers:
         return rendering.settings(self._simulation)
 
     async def faults(self, request: Request) -> Any:
-        """``GET /faults``; ``PUT``: these in place of those before; ``DELETE``: none."""
+        """``GET /faults``; ``PUT``: use these instead; ``DELETE``: use none."""
         if request.method == "PUT":
             self._simulation.faults.replace(await body(request, list[Fault]))
         elif request.method == "DELETE":
@@ -94,7 +94,7 @@ class Levers:
         return rendering.fleet(fleet)
 
     async def device(self, request: Request) -> Any:
-        """``GET /devices/{sid or name}``; ``PATCH``: parts of its behaviour."""
+        """``GET /devices/{sid or name}``; ``PATCH``: change parts of its behaviour."""
         world = self._simulation.world
         sim = find_sim(world, request.path_params["key"])
         if request.method == "PATCH":
@@ -102,7 +102,7 @@ class Levers:
         return rendering.sim(sim, world)
 
     async def devices(self, request: Request) -> Any:
-        """``PATCH /devices``: parts of the behaviour of many."""
+        """``PATCH /devices``: change parts of the behaviour of many devices."""
         world = self._simulation.world
         patch = await body(request, bodies.DevicesPatch)
         if patch.sims == "all":

@@ -1,4 +1,4 @@
-"""What the control plane's endpoints share: JSON in, JSON out, clear refusals, lists in portions."""
+"""What the control plane's endpoints share: JSON in, JSON out, refusals, and lists in portions."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from airflow_provider_supersim.simulator.world.models import Fleet, Sim
 from airflow_provider_supersim.simulator.world.options import field_first
-from airflow_provider_supersim.simulator.world.sims import Fleet, Sim
 from airflow_provider_supersim.simulator.world.world import World
 
 DEFAULT_LIMIT = 10_000
-"""Items in one reply of a list, where the client names no limit."""
+"""Items in one reply of a list if the client names no limit."""
 
 T = TypeVar("T")
 
 
 def endpoint(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
-    """Turn a function that returns something, or raises ValueError, into an endpoint."""
+    """Make an endpoint of a function: what it returns becomes JSON, and a ValueError a 400."""
 
     async def serve(request: Request) -> Response:
         try:
@@ -36,21 +36,21 @@ def endpoint(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request]
 
 
 def http_error(_request: Request, error: Exception) -> Response:
-    """Write Starlette's own errors as JSON too."""
+    """Answer with JSON to Starlette's own errors."""
     status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, str(error))
     return _json({"error": detail}, status)
 
 
 async def body(request: Request, kind: type[T]) -> T:
-    """Read a JSON body; an empty one stands for an empty object.
+    """Read a JSON body; an empty body means an empty object.
 
-    :raises ValueError: it is not JSON, or does not fit.
+    :raises ValueError: it is not JSON or does not fit ``kind``.
     """
     return msgspec.json.decode(await request.body() or b"{}", type=kind)
 
 
 def portion(key: str, request: Request, items: Iterable[T], view: Callable[[T], Any]) -> dict[str, Any]:
-    """Return ``limit`` items from ``offset`` on, and where the next ones begin (null: nowhere)."""
+    """Return ``limit`` items from ``offset`` on, and the offset of the next ones (null: there are none)."""
     offset = _number(request, "offset", 0)
     limit = _number(request, "limit", DEFAULT_LIMIT)
     found = list(islice(items, offset, offset + limit + 1))
@@ -59,7 +59,10 @@ def portion(key: str, request: Request, items: Iterable[T], view: Callable[[T], 
 
 
 def find_sim(world: World, key: str) -> Sim:
-    """Return the SIM with this sid or unique_name, or answer 404."""
+    """Return the SIM with this sid or unique_name.
+
+    :raises HTTPException: 404, there is none.
+    """
     sim = world.sims.find(key)
     if sim is None:
         raise HTTPException(404, f"there is no SIM with the sid or unique_name {key!r}")
@@ -67,7 +70,10 @@ def find_sim(world: World, key: str) -> Sim:
 
 
 def find_fleet(world: World, key: str) -> Fleet:
-    """Return the Fleet with this sid or unique_name, or answer 404."""
+    """Return the Fleet with this sid or unique_name.
+
+    :raises HTTPException: 404, there is none.
+    """
     fleet = world.find_fleet(key)
     if fleet is None:
         raise HTTPException(404, f"there is no Fleet with the sid or unique_name {key!r}")

@@ -1,4 +1,4 @@
-"""The reading half of the control plane: what was accepted, what devices received, what came in."""
+"""The endpoints that show what was accepted, what devices received, and which requests came in."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from starlette.requests import Request
 from airflow_provider_supersim.simulator.control import rendering
 from airflow_provider_supersim.simulator.control.endpoints import find_fleet, find_sim, portion
 from airflow_provider_supersim.simulator.control.simulation import Simulation
-from airflow_provider_supersim.simulator.process.announcement import TOKEN_PATH
 
 
-class Truth:
-    """Endpoints that change nothing but counters."""
+class Queries:
+    """Endpoints that read. Only ``DELETE /requests`` changes something: counters."""
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
@@ -21,6 +20,11 @@ class Truth:
     async def overview(self, _request: Request) -> Any:
         """``GET /``: the options in force, Fleets, sockets, clock."""
         return rendering.overview(self._simulation)
+
+    async def connections(self, request: Request) -> Any:
+        """``GET /connections``: the fields of an Airflow connection to this simulator, by vendor."""
+        url = f"{request.url.scheme}://{request.url.netloc}"
+        return {vendor.name: vendor.connection(url) for vendor in self._simulation.vendors}
 
     async def commands(self, request: Request) -> Any:
         """``GET /commands?sim=&status=&direction=to_sim|from_sim|all``: every command in order."""
@@ -45,24 +49,24 @@ class Truth:
         return portion("datagrams", request, every, rendering.datagram)
 
     async def requests(self, request: Request) -> Any:
-        """``GET /requests``: what came in. ``DELETE``: count anew."""
+        """``GET /requests``: the requests that came in. ``DELETE``: count again from zero."""
         if request.method == "DELETE":
             self._simulation.traffic.forget()
-        return rendering.requests(self._simulation.traffic, TOKEN_PATH)
+        return rendering.requests(self._simulation)
 
     async def alerts(self, request: Request) -> Any:
         """``GET /alerts``: callbacks that failed (83402)."""
         return portion("alerts", request, self._simulation.callbacks.alerts, rendering.alert)
 
     async def summary(self, request: Request) -> Any:
-        """``GET /summary?fleet=``: counts that tell whether anything was lost or sent twice."""
+        """``GET /summary?fleet=``: counts that show whether anything was lost or sent twice."""
         await self._simulation.network.quiet()
         name = request.query_params.get("fleet")
         fleet = None if name is None else find_fleet(self._simulation.world, name)
         return rendering.summary(self._simulation, fleet)
 
     async def sims(self, request: Request) -> Any:
-        """``GET /sims?fleet=&status=``: SIMs in the order of their making."""
+        """``GET /sims?fleet=&status=``: SIMs in the order in which they were added."""
         world = self._simulation.world
         name = request.query_params.get("fleet")
         fleet = None if name is None else find_fleet(world, name)

@@ -1,4 +1,4 @@
-"""The ground truth as JSON: what was accepted, what devices received, what came in."""
+"""How the control plane writes the world as JSON."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from collections import Counter
 from typing import Any
 
 from airflow_provider_supersim.simulator.api.callbacks import Alert
-from airflow_provider_supersim.simulator.api.traffic import SeenRequest, Traffic
+from airflow_provider_supersim.simulator.api.traffic import SeenRequest
 from airflow_provider_supersim.simulator.control.simulation import Simulation
 from airflow_provider_supersim.simulator.devices.network import Datagram
 from airflow_provider_supersim.simulator.world.clock import iso
-from airflow_provider_supersim.simulator.world.commands import IpCommand
 from airflow_provider_supersim.simulator.world.identifiers import device_ip, host_ip
-from airflow_provider_supersim.simulator.world.options import LIVE
-from airflow_provider_supersim.simulator.world.sims import Fleet, Sim
+from airflow_provider_supersim.simulator.world.models import Fleet, IpCommand, Sim
+from airflow_provider_supersim.simulator.world.options import LIVE, names
 from airflow_provider_supersim.simulator.world.world import World
 
 Json = dict[str, Any]
 
 
 def command(one: IpCommand) -> Json:
-    """A command, with its form as received and what came of calling back."""
+    """A command, with its form and the outcome of its callbacks."""
     return {
         "sid": one.sid,
         "sim_sid": one.sim.sid,
@@ -92,7 +91,7 @@ def alert(one: Alert) -> Json:
 
 
 def request(one: SeenRequest) -> Json:
-    """A request as it came."""
+    """A request as it came, without its secrets."""
     return {
         "at": one.at,
         "vendor": one.vendor,
@@ -106,12 +105,14 @@ def request(one: SeenRequest) -> Json:
     }
 
 
-def requests(traffic: Traffic, token_path: str) -> Json:
+def requests(simulation: Simulation) -> Json:
     """Counts, and the last few hundred requests in full."""
+    traffic = simulation.traffic
+    token_paths = {vendor.token_path for vendor in simulation.vendors if vendor.token_path is not None}
     return {
         "total": traffic.counts.total(),
         "counts": traffic.by_outcome(),
-        "token_requests": traffic.total(route=token_path),
+        "token_requests": sum(traffic.total(route=path) for path in token_paths),
         "too_many_requests": traffic.total(status=429),
         "in_flight": traffic.in_flight,
         "highest_concurrency": traffic.highest_concurrency,
@@ -120,9 +121,9 @@ def requests(traffic: Traffic, token_path: str) -> Json:
 
 
 def summary(simulation: Simulation, of: Fleet | None) -> Json:
-    """Counts that say in one small reply whether anything was lost or sent twice.
+    """Counts that show in one small reply whether anything was lost or sent twice.
 
-    :param of: count the SIMs of this Fleet alone.
+    :param of: count only the SIMs of this Fleet; None: all SIMs.
     """
     world = simulation.world
     total = world.sims.count(of)
@@ -146,7 +147,7 @@ def summary(simulation: Simulation, of: Fleet | None) -> Json:
 
 
 def overview(simulation: Simulation) -> Json:
-    """What ``GET /_simulator/`` says: what is running, and where."""
+    """What ``GET /_simulator/`` shows: what is running, and where."""
     options = simulation.options
     address, port = simulation.network.address
     return {
@@ -159,11 +160,12 @@ def overview(simulation: Simulation) -> Json:
 
 
 def clock(simulation: Simulation) -> Json:
-    """What time it is, and how much is waiting for its time."""
+    """The time, and the number of timers that are not due yet."""
     now = simulation.clock.now()
     return {"now": now, "iso": iso(now), "running": simulation.clock.running, "pending": simulation.clock.pending}
 
 
 def settings(simulation: Simulation) -> Json:
     """What ``PATCH /_simulator/settings`` may change."""
-    return {name: getattr(simulation.options, name) for name in sorted(LIVE)}
+    options = simulation.options
+    return {name: getattr(options, name) for name in names(type(options), LIVE)}

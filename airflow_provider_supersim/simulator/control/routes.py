@@ -1,6 +1,6 @@
-"""The control plane under ``/_simulator/``: tests turn the world here and read what really happened.
+"""The control plane under ``/_simulator/``, where tests change the world and read what happened.
 
-No faults, no latency, no limit and no sign-in: it is not part of what is simulated.
+It is not part of what is simulated: it has no faults, no latency, no limit and no sign-in.
 """
 
 from __future__ import annotations
@@ -9,33 +9,34 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from airflow_provider_supersim.simulator.control.changes import Levers
+from airflow_provider_supersim.simulator.control.changes import Changes
 from airflow_provider_supersim.simulator.control.endpoints import endpoint, http_error
-from airflow_provider_supersim.simulator.control.queries import Truth
+from airflow_provider_supersim.simulator.control.queries import Queries
 from airflow_provider_supersim.simulator.control.simulation import Simulation
 
 
 def control_plane(simulation: Simulation) -> Starlette:
     """Return the control plane of a simulation as an application."""
-    truth, levers = Truth(simulation), Levers(simulation)
+    queries, changes = Queries(simulation), Changes(simulation)
     routes = [
-        ("/", "GET", truth.overview),
-        ("/commands", "GET", truth.commands),
-        ("/datagrams", "GET", truth.datagrams),
-        ("/requests", "GET DELETE", truth.requests),
-        ("/alerts", "GET", truth.alerts),
-        ("/summary", "GET", truth.summary),
-        ("/sims", "GET", truth.sims),
-        ("/fleets", "GET", truth.fleets),
-        ("/reset", "POST", levers.reset),
-        ("/seed", "POST", levers.seed),
-        ("/clock", "GET POST", levers.clock),
-        ("/settings", "GET PATCH", levers.settings),
-        ("/faults", "GET PUT DELETE", levers.faults),
-        ("/sims/{key}", "GET PATCH", levers.sim),
-        ("/fleets/{key}", "GET PATCH", levers.fleet),
-        ("/devices", "PATCH", levers.devices),
-        ("/devices/{key}", "GET PATCH", levers.device),
+        ("/", "GET", queries.overview),
+        ("/connections", "GET", queries.connections),
+        ("/commands", "GET", queries.commands),
+        ("/datagrams", "GET", queries.datagrams),
+        ("/requests", "GET DELETE", queries.requests),
+        ("/alerts", "GET", queries.alerts),
+        ("/summary", "GET", queries.summary),
+        ("/sims", "GET", queries.sims),
+        ("/fleets", "GET", queries.fleets),
+        ("/reset", "POST", changes.reset),
+        ("/seed", "POST", changes.seed),
+        ("/clock", "GET POST", changes.clock),
+        ("/settings", "GET PATCH", changes.settings),
+        ("/faults", "GET PUT DELETE", changes.faults),
+        ("/sims/{key}", "GET PATCH", changes.sim),
+        ("/fleets/{key}", "GET PATCH", changes.fleet),
+        ("/devices", "PATCH", changes.devices),
+        ("/devices/{key}", "GET PATCH", changes.device),
     ]
     return Starlette(
         routes=[

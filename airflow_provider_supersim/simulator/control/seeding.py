@@ -6,15 +6,15 @@ import msgspec
 
 from airflow_provider_supersim.simulator.control.bodies import FleetSeed, Seed, SimSeed
 from airflow_provider_supersim.simulator.world.behaviour import Behaviour
+from airflow_provider_supersim.simulator.world.models import Fleet, Sim
 from airflow_provider_supersim.simulator.world.options import MAX_SIMS
-from airflow_provider_supersim.simulator.world.sims import Fleet, Sim
 from airflow_provider_supersim.simulator.world.world import World
 
 
-def plant(world: World, seed: Seed) -> tuple[list[Fleet], list[Sim]]:
-    """Add them and return them.
+def add(world: World, seed: Seed) -> tuple[list[Fleet], list[Sim]]:
+    """Add Fleets and SIMs and return them.
 
-    :raises ValueError: a name is taken or a Fleet unknown; nothing has been added then.
+    :raises ValueError: a name is taken or a Fleet unknown; nothing was added.
     """
     _check(world, seed)
     fleets = [_add_fleet(world, wanted) for wanted in seed.fleets]
@@ -23,25 +23,28 @@ def plant(world: World, seed: Seed) -> tuple[list[Fleet], list[Sim]]:
 
 
 def refuse_taken(world: World, name: str) -> None:
-    """Raise ValueError where a SIM has this unique_name."""
+    """Check that no SIM has a unique_name.
+
+    :raises ValueError: a SIM has it.
+    """
     if world.sims.by_name(name) is not None:
-        raise ValueError(f"unique_name: there is a SIM {name!r} already")
+        raise ValueError(f"unique_name: SIM {name!r} already exists")
 
 
 def _check(world: World, seed: Seed) -> None:
     fleets = [fleet.unique_name for fleet in seed.fleets]
     for name in fleets:
         if world.find_fleet(name) is not None or fleets.count(name) > 1:
-            raise ValueError(f"unique_name: there is a Fleet {name!r} already")
+            raise ValueError(f"unique_name: Fleet {name!r} already exists")
     names: set[str] = set()
     total = len(world.sims)
     for wanted in seed.sims:
         if wanted.fleet is not None and wanted.fleet not in fleets and world.find_fleet(wanted.fleet) is None:
             raise ValueError(f"fleet: there is no Fleet {wanted.fleet!r}")
         if wanted.count is not None and (wanted.prefix is None or wanted.unique_name or wanted.iccid):
-            raise ValueError("count: it goes with prefix, and with neither unique_name nor iccid")
+            raise ValueError("count: needs prefix, and allows neither unique_name nor iccid")
         if wanted.iccid is not None and world.sims.by_iccid(wanted.iccid) is not None:
-            raise ValueError(f"iccid: there is a SIM {wanted.iccid!r} already")
+            raise ValueError(f"iccid: SIM {wanted.iccid!r} already exists")
         first = wanted.unique_name if wanted.count is None else f"{wanted.prefix}-{1:0{_width(wanted.count)}d}"
         if first is not None:
             refuse_taken(world, first)

@@ -11,22 +11,23 @@ from typing import NoReturn
 
 import msgspec
 
+from airflow_provider_supersim.simulator.api.vendors import options_with_vendors, registered
 from airflow_provider_supersim.simulator.control.simulation import Simulation
 from airflow_provider_supersim.simulator.devices.network import DeviceNetwork
 from airflow_provider_supersim.simulator.process import server
-from airflow_provider_supersim.simulator.process.announcement import ANNOUNCEMENT, Vendor, connection
+from airflow_provider_supersim.simulator.process.launch import ANNOUNCEMENT
 from airflow_provider_supersim.simulator.world.identifiers import device_ip, host_ip
 from airflow_provider_supersim.simulator.world.options import Options, override
 
 _ABOUT = """\
-A Super SIM of your own: the IP Commands API of Twilio and KORE on this host, with devices that
-receive every command as a real UDP datagram. No account, no SIM cards, nothing leaves this host.
+A local Super SIM: the IP Commands API of {vendors} on this host. Its devices receive every
+command as a real UDP datagram. It needs no account and no SIM cards; nothing leaves this host.
 
 At the start it prints the URL, the credentials and an Airflow connection to paste.
 """
 
 _CONTROL = """\
-control plane (JSON, no sign-in), for tests and for looking closer:
+control plane (JSON, no sign-in), for tests and for a closer look:
   GET    /_simulator/                 what is running
   POST   /_simulator/reset            a fresh world; body: any option, such as {"sims": 1000}
   POST   /_simulator/seed             {"fleets": [...], "sims": [...]}
@@ -35,7 +36,8 @@ control plane (JSON, no sign-in), for tests and for looking closer:
   PUT    /_simulator/faults           [{"kind": "drop_after", "ratio": 0.05, "method": "POST"}, ...]
   PATCH  /_simulator/devices[/NAME]   {"network": "offline"}, {"network": "flapping", "period": 60}, {"answer": "echo"}
   PATCH  /_simulator/sims/NAME        {"status": "inactive"}
-  GET    /_simulator/commands  /datagrams  /requests  /alerts  /summary    what really happened
+  GET    /_simulator/commands  /datagrams  /requests  /alerts  /summary    what happened
+  GET    /_simulator/connections      the fields of an Airflow connection, by vendor
 """
 
 
@@ -43,14 +45,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the simulator until it is stopped.
 
     :param arguments: the command line without the program's name; None: the process's own.
-    :return: the exit code; 2 where the simulator could not start.
+    :return: the exit code; 2 if the simulator could not start.
     """
-    parser = _parser()
+    kind = options_with_vendors()
+    parser = _parser(kind)
     given = vars(parser.parse_args(arguments))
     until_stdin_closes = given.pop("until_stdin_closes")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
-        options = override(Options(), given, strict=False)
+        options = override(kind(), given, strict=False)
     except ValueError as error:
         name, _, what = str(error).partition(": ")
         return _fail(f"--{name.replace('_', '-')}: {what}")
@@ -83,20 +86,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, without a page of usage before it."""
+    """Says in one sentence what is wrong, without a page of usage before it."""
 
     def error(self, message: str) -> NoReturn:
         sys.exit(_fail(f"{message} (--help shows every option)"))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(kind: type[Options]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="supersim-simulator",
-        description=_ABOUT,
+        description=_ABOUT.format(vendors=_enumeration([vendor.title for vendor in registered()])),
         epilog=_CONTROL,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    for option in msgspec.inspect.type_info(Options).fields:  # type: ignore[attr-defined]  # a StructType
+    for option in msgspec.inspect.type_info(kind).fields:  # type: ignore[attr-defined]  # a StructType
         described = option.type
         inner = getattr(described, "type", described)
         parser.add_argument(
@@ -109,6 +112,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _enumeration(words: list[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def _metavar(kind: msgspec.inspect.Type) -> str:
     if isinstance(kind, msgspec.inspect.LiteralType):
         return "|".join(map(str, kind.values))
@@ -116,44 +124,31 @@ def _metavar(kind: msgspec.inspect.Type) -> str:
 
 
 def _greeting(url: str, simulation: Simulation) -> str:
-    options, world = simulation.options, simulation.world
+    options, world, served = simulation.options, simulation.world, simulation.vendors.served
     lines = [f"{ANNOUNCEMENT}{url}", ""]
-    if options.vendor in ("twilio", "both"):
-        lines += [
-            f"Twilio  Account SID {options.account_sid}  Auth Token {options.auth_token}",
-            f"        API Key     {options.api_key}  secret     {options.api_secret}",
-            f"        read only   {options.read_only_key}  secret     {options.api_secret}",
-            _export(options, url, "twilio"),
-        ]
-    if options.vendor in ("kore", "both"):
-        lines += [
-            f"KORE    client id   {options.client_id}  client secret {options.client_secret}",
-            _export(options, url, "kore"),
-        ]
-    if options.vendor == "both":
-        lines.append("        (one of the two lines is enough)")
+    for vendor in served:
+        connection = shlex.quote(json.dumps(vendor.connection(url)))
+        first, *others = [*vendor.credentials(), f"export AIRFLOW_CONN_SUPERSIM_DEFAULT={connection}"]
+        lines += [f"{vendor.title:8}{first}", *(f"{'':8}{other}" for other in others)]
+    if len(served) > 1:
+        lines.append(f"{'':8}(one of these exports is enough)")
     sizes = {fleet.unique_name: world.sims.count(fleet) for fleet in world.fleets}
     fleets = ", ".join(f"{name} {size}" for name, size in sizes.items())
     homeless = len(world.sims) - sum(sizes.values())
     address, port = simulation.network.address
-    where = f"{host_ip(0)} and on, real UDP" if simulation.network.real else "in this process, no real UDP"
+    place = f"from {host_ip(0)} on, real UDP" if simulation.network.real else "in this process, no real UDP"
     lines += [
         "",
         f"SIMs    {len(world.sims)}: {fleets}, {homeless} in no Fleet; {options.sims} of field-devices active or ready",
-        f"Devices {device_ip(0)} and on in the API; on this host {where}; they answer to {address} UDP port {port}",
+        f"Devices from {device_ip(0)} on in the API; on this host {place}; they answer to {address} UDP port {port}",
         f"Control {url}/_simulator/   (see --help)",
     ]
     return "\n".join(lines)
 
 
-def _export(options: Options, url: str, vendor: Vendor) -> str:
-    fields = json.dumps(connection(msgspec.structs.asdict(options), url, vendor))
-    return f"        export AIRFLOW_CONN_SUPERSIM_DEFAULT={shlex.quote(fields)}"
-
-
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()  # whoever started this may be waiting for the first line
+    sys.stdout.flush()  # the program that started this may wait for the first line
 
 
 def _fail(reason: str) -> int:

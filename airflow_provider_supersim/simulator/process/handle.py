@@ -9,8 +9,6 @@ from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
-from airflow_provider_supersim.simulator.process.announcement import Vendor, connection
-
 _TIMEOUT = 60.0
 """Seconds that one call to the control plane may take."""
 
@@ -37,11 +35,12 @@ class Simulator:
 
     # --- connecting ---------------------------------------------------------------------------------------------
 
-    def connection(self, vendor: Vendor = "twilio") -> Json:
+    def connection(self, vendor: str = "twilio") -> Json:
         """Return the fields of an Airflow connection: conn_type, host, login, password and extra (a dict)."""
-        return connection(self.options(), self.url, vendor)
+        fields: Json = self.control("GET", "connections")[vendor]
+        return fields
 
-    def connection_json(self, vendor: Vendor = "twilio") -> str:
+    def connection_json(self, vendor: str = "twilio") -> str:
         """Return the same as text, for an environment variable such as ``AIRFLOW_CONN_SUPERSIM_DEFAULT``."""
         return json.dumps(self.connection(vendor))
 

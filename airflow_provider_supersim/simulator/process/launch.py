@@ -7,30 +7,34 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_supersim.simulator.process.announcement import ANNOUNCEMENT
 from airflow_provider_supersim.simulator.process.handle import Simulator
+
+ANNOUNCEMENT = "supersim-simulator is listening on "
+"""Beginning of a simulator's first line of output; its base URL follows."""
 
 _ROOT = Path(__file__).resolve().parents[3]
 
 
 @contextmanager
-def run_simulator(**options: Any) -> Iterator[Simulator]:
+def run_simulator(
+    *, program: Sequence[str] = ("-m", "airflow_provider_supersim.simulator"), **options: Any
+) -> Iterator[Simulator]:
     """Run a simulator in a process of its own for as long as the block lasts.
 
-    :param options: those of the command line with underscores, such as ``sims=1000``; the port is a free one
-        unless given.
-    :raises RuntimeError: it did not start; the message has what it said.
+    :param program: what Python runs; default: the simulator. A script of your own can register a vendor first.
+    :param options: those of the command line with underscores, such as ``sims=1000``. The default port is a free one.
+    :raises RuntimeError: it did not start; the message has what it printed.
     """
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in {"port": 0, **options}.items()]
-    command = [sys.executable, "-m", "airflow_provider_supersim.simulator", "--until-stdin-closes", *flags]
+    command = [sys.executable, *program, "--until-stdin-closes", *flags]
     with (
         tempfile.TemporaryFile() as log,
-        subprocess.Popen(  # noqa: S603 - this package's own module
+        subprocess.Popen(  # noqa: S603 - the caller's own program
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment()
         ) as process,
     ):
@@ -46,7 +50,7 @@ def run_simulator(**options: Any) -> Iterator[Simulator]:
 
 
 def environment() -> dict[str, str]:
-    """The environment in which the new process finds this package, also where it was never installed."""
+    """Return the environment in which a new process finds this package, even if it is not installed."""
     environment = dict(os.environ)
     if str(_ROOT) not in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_ROOT), environment.get("PYTHONPATH"))))

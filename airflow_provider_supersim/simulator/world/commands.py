@@ -1,59 +1,26 @@
-"""An IP Command, and the list of all of them."""
+"""The list of all IP Commands."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from airflow_provider_supersim.simulator.world.identifiers import SidCodec
-from airflow_provider_supersim.simulator.world.sims import Sim
-
-STATUSES = ("queued", "sent", "received", "failed")
-DIRECTIONS = ("to_sim", "from_sim")
-PAYLOAD_TYPES = ("text", "binary")
-
-
-@dataclass(slots=True, eq=False)
-class IpCommand:
-    """One IP Command, with what the API shows of it and what only the ground truth tells."""
-
-    number: int
-    sid: str
-    sim: Sim
-    direction: str
-    status: str
-    device_ip: str | None
-    device_port: int
-    payload_type: str
-    payload: str
-    data: bytes
-    """What travels: the payload, decoded."""
-    created: float
-    updated: float
-    vendor: str
-    """Through whose dialect it came, or is called back."""
-    callback_url: str | None = None
-    callback_method: str = "POST"
-    parameters: dict[str, str] = field(default_factory=dict)
-    """The form as it was received."""
-    reason: int | None = None
-    """Why it failed: an error code that the API itself never shows."""
-    callbacks: list[dict[str, object]] | None = None
-    """What came of calling back: one entry for each call."""
+from airflow_provider_supersim.simulator.world.models import IpCommand, Sim
 
 
 @dataclass(frozen=True, slots=True)
 class CommandFilter:
-    """What ``GET /v1/IpCommands`` may ask for. None: any."""
+    """What ``GET /v1/IpCommands`` asks for. None: any."""
 
     sim: Sim | None = None
     status: str | None = None
     direction: str | None = None
     created_until: float = float("inf")
-    """Newer commands do not show yet."""
+    """The list does not show newer commands yet."""
 
     def fits(self, command: IpCommand) -> bool:
-        """Whether a command is among those asked for."""
+        """Whether a command matches."""
         return (
             self.status in (None, command.status)
             and self.direction in (None, command.direction)
@@ -62,7 +29,7 @@ class CommandFilter:
 
 
 class CommandLog:
-    """Every IP Command in the order of its making; a command's number is its place."""
+    """Every IP Command in the order of acceptance; a command's number is its place in the list."""
 
     def __init__(self, seed: int) -> None:
         self._codec = SidCodec("HG", seed)
@@ -79,7 +46,7 @@ class CommandLog:
         return len(self._all), self._codec.encode(len(self._all))
 
     def append(self, command: IpCommand) -> None:
-        """Take in a command that was made with :meth:`next_identity`."""
+        """Add a command that was made with :meth:`next_identity`."""
         self._all.append(command)
         command.sim.commands.append(command)
 

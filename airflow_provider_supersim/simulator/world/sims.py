@@ -1,54 +1,21 @@
-"""SIMs and Fleets. SIMs are generated in batches and become objects only when someone asks for one."""
+"""All SIMs. They are generated in batches and become objects only when they are asked for."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from airflow_provider_supersim.simulator.world.identifiers import SidCodec, iccid, iccid_number
-
-if TYPE_CHECKING:
-    from airflow_provider_supersim.simulator.world.commands import IpCommand
-
-SIM_STATUSES = ("new", "ready", "active", "inactive", "scheduled")
-REACHABLE = frozenset({"active", "ready"})
-"""Statuses in which a SIM takes IP Commands."""
+from airflow_provider_supersim.simulator.world.models import Fleet, Sim
 
 _MAX_DIGITS = 9
-"""Longer numbers are in no generated name."""
-
-
-class Fleet:
-    """A Fleet: what its SIMs may do, and where the API calls when one of them sends something."""
-
-    __slots__ = (
-        "created",
-        "data_enabled",
-        "data_limit",
-        "ip_commands_method",
-        "ip_commands_url",
-        "number",
-        "sid",
-        "unique_name",
-        "updated",
-    )
-
-    def __init__(self, number: int, sid: str, unique_name: str, created: float) -> None:
-        self.number = number
-        self.sid = sid
-        self.unique_name = unique_name
-        self.data_enabled = True
-        self.data_limit = 1000
-        self.ip_commands_url: str | None = None
-        self.ip_commands_method = "POST"
-        self.created = self.updated = created
+"""No generated name has a longer number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A run of SIMs that are alike: numbers ``first`` to ``last - 1``."""
+    """SIMs that are alike: numbers ``first`` to ``last - 1``."""
 
     first: int
     last: int
@@ -62,46 +29,12 @@ class Batch:
     width: int
 
     def name(self, number: int) -> str | None:
-        """Return the unique_name of SIM ``number``, as it was generated."""
+        """Return the unique_name that SIM ``number`` was generated with."""
         return None if self.prefix is None else f"{self.prefix}-{self.start + number - self.first:0{self.width}d}"
 
 
-class Sim:
-    """A SIM, and the commands that went to it or came from it."""
-
-    __slots__ = (
-        "commands",
-        "created",
-        "fleet",
-        "iccid",
-        "number",
-        "sid",
-        "status",
-        "unique_name",
-        "updated",
-        "vendor",
-    )
-
-    def __init__(self, number: int, sid: str, batch: Batch) -> None:
-        self.number = number
-        self.sid = sid
-        self.unique_name = batch.name(number)
-        self.iccid = iccid(number)
-        self.status = batch.status
-        self.fleet = batch.fleet
-        self.created = self.updated = batch.created
-        self.vendor: str | None = None
-        """Through whose dialect this SIM was last spoken to: its answers are called back in the same."""
-        self.commands: list[IpCommand] = []
-
-    @property
-    def label(self) -> str:
-        """What people call it."""
-        return self.unique_name or self.sid
-
-
-class SimBook:
-    """All SIMs, in the order of their making."""
+class Sims:
+    """All SIMs, in the order in which they were added."""
 
     def __init__(self, seed: int) -> None:
         self._codec = SidCodec("HS", seed)
@@ -110,7 +43,7 @@ class SimBook:
         self._made: dict[int, Sim] = {}
         self._by_prefix: dict[str, list[Batch]] = {}
         self._changed: set[int] = set()
-        """SIMs that may differ from their batch in status or Fleet."""
+        """Numbers of the SIMs that may differ from their batch in status or Fleet."""
         self._names: dict[str, int] = {}
         self._iccids: dict[str, int] = {}
 
@@ -127,7 +60,7 @@ class SimBook:
 
     @property
     def made(self) -> Iterator[Sim]:
-        """The SIMs that someone has asked for: no other can have a command."""
+        """The SIMs that were asked for: no other can have a command."""
         return iter(self._made.values())
 
     def add_batch(
@@ -160,7 +93,7 @@ class SimBook:
         unique_name: str | None,
         iccid: str | None,
     ) -> Sim:
-        """Add one SIM under a name of one's own choice."""
+        """Add one SIM with a name of its own."""
         (number,) = self.add_batch(1, fleet=fleet, status=status, created=created, prefix=None)
         sim = self[number]
         if iccid is not None:
@@ -186,7 +119,17 @@ class SimBook:
     def __getitem__(self, number: int) -> Sim:
         sim = self._made.get(number)
         if sim is None:
-            sim = Sim(number, self._codec.encode(number), self._batch(number))
+            batch = self._batch(number)
+            sim = Sim(
+                number=number,
+                sid=self._codec.encode(number),
+                unique_name=batch.name(number),
+                iccid=iccid(number),
+                status=batch.status,
+                fleet=batch.fleet,
+                created=batch.created,
+                updated=batch.created,
+            )
             self._made[number] = sim
         return sim
 
@@ -242,7 +185,7 @@ class SimBook:
 
     def _of_batch(self, batch: Batch, numbers: range, fleet: Fleet | None, status: str | None) -> Iterator[Sim]:
         if fleet not in (None, batch.fleet) or status not in (None, batch.status):
-            # None of this batch fits, save those that were changed since: no need to walk a million SIMs.
+            # Of this batch only changed SIMs can fit: skip the walk through up to a million others.
             changed = (number for number in self._changed if number in numbers)
             walk: Iterable[int] = sorted(changed, reverse=numbers.step < 0)
         else:

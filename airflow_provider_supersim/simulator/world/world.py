@@ -1,4 +1,4 @@
-"""The world: Fleets, SIMs, commands, and what becomes of a command as time passes. No HTTP, no sockets."""
+"""The world: Fleets, SIMs and commands, and what becomes of a command as time passes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Protocol
 
 from airflow_provider_supersim.simulator.world.behaviour import Behaviour, Behaviours
 from airflow_provider_supersim.simulator.world.clock import Clock
-from airflow_provider_supersim.simulator.world.commands import CommandLog, IpCommand
+from airflow_provider_supersim.simulator.world.commands import CommandLog
 from airflow_provider_supersim.simulator.world.identifiers import SidCodec, device_ip
+from airflow_provider_supersim.simulator.world.models import Fleet, IpCommand, Sim
 from airflow_provider_supersim.simulator.world.options import Options
-from airflow_provider_supersim.simulator.world.sims import Fleet, Sim, SimBook
+from airflow_provider_supersim.simulator.world.sims import Sims
 
 NOT_ATTACHED = 83401
+"""The code of a command that failed because its device had no network."""
 
 
 class Radio(Protocol):
@@ -42,10 +44,11 @@ class CommandRequest:
 
 
 class World:
-    """All state that the API shows, and its life cycle by the clock.
+    """All state that the API shows, and how it changes with the clock.
 
-    :param on_sent: called with each command that has just been sent.
-    :param on_received: called with each command that a device has just sent.
+    :param default_vendor: the vendor of a device that sends something before it got a command.
+    :param on_sent: called with each command right after it was sent.
+    :param on_received: called with each command right after a device sent it.
     """
 
     def __init__(
@@ -53,30 +56,32 @@ class World:
         options: Options,
         clock: Clock,
         *,
+        default_vendor: str,
         on_sent: Callable[[IpCommand], None],
         on_received: Callable[[IpCommand], None],
     ) -> None:
         self.options = options
         self.clock = clock
         self.fleets: list[Fleet] = []
-        self.sims = SimBook(options.seed)
+        self.sims = Sims(options.seed)
         self.behaviours = Behaviours(Behaviour(answer=options.answer))
         self.commands = CommandLog(options.seed)
         self.statuses: Counter[str] = Counter()
         self._fleet_sids = SidCodec("HF", options.seed)
+        self._default_vendor = default_vendor
         self._on_sent = on_sent
         self._on_received = on_received
         self._radio: Radio
         self._populate()
 
     def connect(self, radio: Radio) -> None:
-        """Say what carries datagrams. It needs the world too, so it comes second."""
+        """Set what carries datagrams. A separate step, because the radio needs the world first."""
         self._radio = radio
 
     def add_fleet(self, unique_name: str) -> Fleet:
         """Add a Fleet with data enabled."""
-        number = len(self.fleets)
-        fleet = Fleet(number, self._fleet_sids.encode(number), unique_name, self.clock.now())
+        number, now = len(self.fleets), self.clock.now()
+        fleet = Fleet(number, self._fleet_sids.encode(number), unique_name, created=now, updated=now)
         self.fleets.append(fleet)
         return fleet
 
@@ -85,7 +90,7 @@ class World:
         return next((fleet for fleet in self.fleets if key in (fleet.sid, fleet.unique_name)), None)
 
     def accept(self, request: CommandRequest) -> IpCommand:
-        """Take a command in: it is queued, and settles when its time has come."""
+        """Accept a command: it is queued now, and sent or failed ``settle`` seconds later."""
         now = self.clock.now()
         sim = request.sim
         number, sid = self.commands.next_identity()
@@ -116,7 +121,7 @@ class World:
         return command
 
     def receive(self, sim: Sim, data: bytes, port: int) -> IpCommand:
-        """Take in what a device sent: a ``from_sim`` command."""
+        """Record what a device sent as a ``from_sim`` command."""
         now = self.clock.now()
         number, sid = self.commands.next_identity()
         command = IpCommand(
@@ -132,7 +137,7 @@ class World:
             data=data,
             created=now,
             updated=now,
-            vendor=sim.vendor or ("kore" if self.options.vendor == "kore" else "twilio"),
+            vendor=sim.vendor or self._default_vendor,
         )
         self.commands.append(command)
         self.statuses["received"] += 1
@@ -159,7 +164,7 @@ class World:
         self._on_sent(command)
 
     def _populate(self) -> None:
-        """Make the world that every simulator starts with (see :class:`Options` for its size)."""
+        """Add the Fleets and SIMs that every simulator starts with (:class:`Options` has their numbers)."""
         options, sims, now = self.options, self.sims, self.clock.now()
         field = self.add_fleet("field-devices")
         lab = self.add_fleet("lab")
@@ -181,5 +186,5 @@ class World:
         sims.add_batch(2, fleet=disabled, status="active", created=now, prefix="no-data")
         for status in ("new", "inactive", "scheduled"):
             sims.add_batch(2, fleet=field, status=status, created=now, prefix=status)
-        # As they come from the vendor: in no Fleet and without a name.
+        # New SIMs as the vendor delivers them: in no Fleet and without a name.
         sims.add_batch(2, fleet=None, status="new", created=now, prefix=None)

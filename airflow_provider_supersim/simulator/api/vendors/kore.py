@@ -1,174 +1,108 @@
-"""What Twilio and KORE do differently: sign-in, errors, page sizes, headers, callbacks."""
+"""KORE: OAuth2 client credentials, small pages of IP Commands, signed callbacks that are tried twice."""
 
 from __future__ import annotations
 
-import base64
-import binascii
+import hashlib
 import hmac
 import random
-import re
-from typing import Any, Literal, Protocol
-from urllib.parse import urlencode
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from airflow_provider_supersim.simulator.api.errors import (
-    ACCESS_DENIED,
-    ACCOUNT_INVALID,
-    AUTHENTICATE,
-    ApiError,
-)
-from airflow_provider_supersim.simulator.api.vendors import signatures
+import msgspec
+from msgspec import Meta
+
+from airflow_provider_supersim.simulator.api.errors import ACCESS_DENIED, AUTHENTICATE, ApiError
+from airflow_provider_supersim.simulator.api.vendors.vendor import Vendor
 from airflow_provider_supersim.simulator.world.clock import Clock
-from airflow_provider_supersim.simulator.world.options import Options
-
-Headers = tuple[tuple[bytes, bytes], ...]
-Vendor = Literal["twilio", "kore"]
+from airflow_provider_supersim.simulator.world.options import LIVE, PASSWORD, Options
 
 
-class Dialect(Protocol):
-    """One vendor's ways."""
+class KoreAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """KORE's part of the options."""
 
-    name: Vendor
-    max_page_size: int
-    docs: str
-    """Beginning of ``more_info``; the error code comes last."""
-    callback_attempts: int
-
-    def authenticate(self, authorization: str, *, may_write: bool, expired: bool) -> None:
-        """Let a request in.
-
-        :param authorization: the header as it came, or nothing.
-        :param may_write: whether the request changes something.
-        :param expired: a fault says that the token has expired.
-        :raises ApiError: it stays out.
-        """
-
-    def headers(self, in_flight: int) -> Headers:
-        """Headers of every reply."""
-
-    def sign(self, method: str, url: str, fields: dict[str, str], identity: str) -> dict[str, str]:
-        """Headers of a callback that prove who sent it.
-
-        :param fields: the form of a POST; nothing for GET.
-        :param identity: the same for each attempt at one callback.
-        """
+    client_id: Annotated[str, Meta(min_length=1, description="KORE: OAuth2 client id")] = "simulator"
+    client_secret: Annotated[str, Meta(min_length=1, description="KORE: OAuth2 client secret")] = PASSWORD
+    callback_secret: Annotated[
+        str, Meta(description="KORE: secret that signs callbacks; empty: unsigned", extra=LIVE)
+    ] = PASSWORD
 
 
-class Twilio:
-    """HTTP Basic, large pages, a count of concurrent requests."""
+class Kore(Vendor[KoreAccount]):
+    """See the module's first line."""
 
-    name: Vendor = "twilio"
-    max_page_size = 1000
-    docs = "https://www.twilio.com/docs/errors/"
-    callback_attempts = 1
-
-    _CHALLENGE: Headers = ((b"www-authenticate", b'Basic realm="Twilio API"'),)
-
-    def __init__(self, options: Options) -> None:
-        self._options = options
-        self._logins = {
-            _basic(options.account_sid, options.auth_token): True,
-            _basic(options.api_key, options.api_secret): True,
-            _basic(options.read_only_key, options.api_secret): False,
-        }
-        """The whole header that is let in, and whether it may write."""
-
-    def authenticate(self, authorization: str, *, may_write: bool, expired: bool) -> None:
-        """Let a request in (see :class:`Dialect`)."""
-        writes = self._logins.get(authorization)
-        if writes is None:
-            writes = self._decoded(authorization)
-        if may_write and not writes:
-            raise ApiError(403, ACCESS_DENIED, "Access denied: this API Key may read but not send")
-
-    def headers(self, in_flight: int) -> Headers:
-        """Return the headers of every reply."""
-        return ((b"twilio-concurrent-requests", b"%d" % in_flight),)
-
-    def sign(self, method: str, url: str, fields: dict[str, str], identity: str) -> dict[str, str]:
-        """Return the headers that prove who calls back."""
-        return {"X-Twilio-Signature": signatures.twilio(self._options.auth_token, url, fields)}
-
-    def _decoded(self, authorization: str) -> bool:
-        """Judge a header that is not letter for letter one of ours; return whether it may write."""
-        scheme, _, encoded = authorization.partition(" ")
-        try:
-            login, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            login, password = "", ""
-        writes = self._logins.get(_basic(login, password)) if scheme.lower() == "basic" else None
-        if writes is not None:
-            return writes
-        if login.startswith("AC") and not re.fullmatch("AC[0-9a-fA-F]{32}", login):
-            message = f"Account SID '{login}' is invalid: AC and 32 hexadecimal digits are expected"
-            raise ApiError(401, ACCOUNT_INVALID, message, headers=self._CHALLENGE)
-        raise ApiError(401, AUTHENTICATE, "Authenticate", headers=self._CHALLENGE)
-
-
-class Kore:
-    """OAuth2 client credentials, small pages, callbacks that are tried twice."""
-
-    name: Vendor = "kore"
-    max_page_size = 100
-    docs = "https://docs.korewireless.com/en-us/api/errors/"
+    name = "kore"
+    title = "KORE"
+    account_options = KoreAccount
+    error_pages = "https://docs.korewireless.com/en-us/api/errors/"
+    max_page_sizes = {"/v1/IpCommands": 100}
+    token_path = "/api-services/v1/auth/token"  # noqa: S105 - a path
+    secret_fields = frozenset({"client_secret"})
     callback_attempts = 2
 
     def __init__(self, options: Options, clock: Clock) -> None:
-        self._options = options
-        self._clock = clock
+        super().__init__(options, clock)
         self._random = random.Random(options.seed)  # noqa: S311 - repeatable, and nothing to protect
         self._expiry: dict[str, float] = {}
 
-    def use(self, options: Options) -> None:
-        """Go by other options from now on; tokens that were given out stay as they are."""
-        self._options = options
+    def claims(self, path: str, headers: Mapping[bytes, bytes]) -> bool:
+        """Take whoever asks for a token or brings one."""
+        return path == self.token_path or headers.get(b"authorization", b"")[:7].lower() == b"bearer "
 
-    def issue(self, form: dict[str, str]) -> dict[str, Any]:
-        """Answer ``POST /api-services/v1/auth/token``.
+    def authenticate(self, headers: Mapping[bytes, bytes], *, may_write: bool, expired: bool) -> None:
+        """Let a request in (see :class:`Vendor`)."""
+        scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        expiry = self._expiry.get(token, 0.0) if scheme.lower() == "bearer" else 0.0
+        if expired or self.clock.now() >= expiry:
+            message = "User is not authorized to access this resource with an explicit deny"
+            body = {"message": message, "error": "Invalid or expired token"}
+            raise ApiError(403, ACCESS_DENIED, message, body=body)
 
-        :param form: the parameters of the request.
-        :raises ApiError: no token for these.
-        """
-        options = self._options
+    def issue_token(self, form: dict[str, str]) -> dict[str, Any]:
+        """Answer a request for a token (see :class:`Vendor`)."""
         grant = form.get("grant_type")
         if grant is None:
             raise _refusal(400, "invalid_request", "Missing form parameter: grant_type")
         if grant != "client_credentials":
             raise _refusal(400, "unsupported_grant_type", f"Unsupported grant_type: {grant}")
-        known = _same(form.get("client_id", ""), options.client_id)
-        if not (known & _same(form.get("client_secret", ""), options.client_secret)):
+        known = _same(form.get("client_id", ""), self.account.client_id)
+        if not (known & _same(form.get("client_secret", ""), self.account.client_secret)):
             raise _refusal(401, "unauthorized_client", "Invalid client or invalid client credentials")
-        now = self._clock.now()
+        now, lifetime = self.clock.now(), self.options.token_lifetime
         self._expiry = {token: expiry for token, expiry in self._expiry.items() if expiry > now}
         token = f"simulator.{self._random.getrandbits(256):064x}"
-        self._expiry[token] = now + options.token_lifetime
+        self._expiry[token] = now + lifetime
+        return {"access_token": token, "expires_in": lifetime, "token_type": "Bearer", "scope": "supersim-api"}
+
+    def callback_headers(self, method: str, url: str, fields: dict[str, str], identity: str) -> dict[str, str]:
+        """Return the headers that prove who calls back."""
+        signed = signature(self.account.callback_secret, method, url, urlencode(fields).encode())
+        return {"kore-signature": signed, "kore-idempotency-token": identity}
+
+    def credentials(self) -> list[str]:
+        """Return one line: KORE has one login."""
+        return [f"client id   {self.account.client_id}  client secret {self.account.client_secret}"]
+
+    def connection(self, url: str) -> dict[str, Any]:
+        """Return the fields of an Airflow connection."""
         return {
-            "access_token": token,
-            "expires_in": options.token_lifetime,
-            "token_type": "Bearer",
-            "scope": "supersim-api",
+            "conn_type": "supersim",
+            "host": url,
+            "login": self.account.client_id,
+            "password": self.account.client_secret,
+            "extra": {"vendor": self.name, "auth_url": f"{url}{self.token_path}"},
         }
 
-    def authenticate(self, authorization: str, *, may_write: bool, expired: bool) -> None:
-        """Let a request in (see :class:`Dialect`)."""
-        scheme, _, token = authorization.partition(" ")
-        expiry = self._expiry.get(token, 0.0) if scheme.lower() == "bearer" else 0.0
-        if expired or self._clock.now() >= expiry:
-            message = "User is not authorized to access this resource with an explicit deny"
-            body = {"message": message, "error": "Invalid or expired token"}
-            raise ApiError(403, ACCESS_DENIED, message, body=body)
 
-    def headers(self, in_flight: int) -> Headers:
-        """Return the headers of every reply."""
-        return ()
+def signature(secret: str, method: str, url: str, body: bytes) -> str:
+    """Return ``kore-signature``: SHA-256 of secret, method, URL without its query, and the raw body.
 
-    def sign(self, method: str, url: str, fields: dict[str, str], identity: str) -> dict[str, str]:
-        """Return the headers that prove who calls back."""
-        signature = signatures.kore(self._options.callback_secret, method, url, urlencode(fields).encode())
-        return {"kore-signature": signature, "kore-idempotency-token": identity}
-
-
-def _basic(login: str, password: str) -> str:
-    return f"Basic {base64.b64encode(f'{login}:{password}'.encode()).decode()}"
+    :param secret: the account's callback secret; if it is empty, so is the signature.
+    """
+    if not secret:
+        return ""
+    bare = urlunsplit(urlsplit(url)._replace(query="", fragment=""))
+    return hashlib.sha256(f"{secret}{method}{bare}".encode() + body).hexdigest()
 
 
 def _same(given: str, expected: str) -> bool:
