@@ -4,6 +4,7 @@ import base64
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from polling import wait_until
 from vendor_api import Api
 
 from airflow_provider_supersim.simulator.api.vendors import kore as kore_api
@@ -13,11 +14,12 @@ from airflow_provider_supersim.testing import Simulator
 
 def results(simulator: Simulator, **which):
     """Wait until every callback has its result; return them."""
-    for _ in range(1000):
+
+    def finished():
         (callbacks,) = [command["callbacks"] for command in simulator.commands(**which)]
-        if callbacks and all(one["status"] or one["error"] for one in callbacks):
-            return callbacks
-    raise AssertionError(callbacks)
+        return all(one["status"] or one["error"] for one in callbacks) and callbacks
+
+    return wait_until(finished)
 
 
 def test_the_vendors_own_examples():
@@ -96,7 +98,7 @@ def test_a_callback_that_fails_is_an_alert(request, simulator, callback_listener
     simulator.advance(1)
     for _ in range(attempts):
         callback_listener.next()
-    _until(simulator.alerts)
+    wait_until(simulator.alerts)
     (alert,) = simulator.alerts()
     assert (alert["code"], alert["sid"]) == (83402, sid)
     assert "HTTP 500" in alert["message"]
@@ -108,17 +110,17 @@ def test_a_refusal_is_not_tried_again(simulator, kore, callback_listener):
     callback_listener.statuses += [404]
     kore.sent(CallbackUrl=callback_listener.url)
     simulator.advance(1)
-    _until(simulator.alerts)
+    wait_until(simulator.alerts)
     assert results(simulator)[0]["attempts"] == 1
 
 
-def test_nobody_listens(simulator, twilio):
+def test_a_callback_that_nothing_listens_to(simulator, twilio):
     twilio.sent(CallbackUrl="http://127.0.0.1:1/gone")
     simulator.advance(1)
     (result,) = results(simulator)
     assert result["status"] is None
     assert "Connect" in result["error"]
-    _until(simulator.alerts)
+    wait_until(simulator.alerts)
     assert simulator.alerts()[0]["code"] == 83402
 
 
@@ -152,16 +154,9 @@ def test_a_fleet_hears_what_its_devices_send(simulator, twilio, callback_listene
     assert results(simulator, direction="from_sim")[0]["status"] == 204
 
 
-def test_answers_are_called_back_in_the_dialect_of_the_command(simulator, anyone, callback_listener, port):
+def test_answers_are_called_back_by_the_vendor_of_the_command(simulator, anyone, callback_listener, port):
     simulator.update_fleet("field-devices", ip_commands_url=callback_listener.url)
     simulator.set_behaviour("all", answer="echo")
     Api.token(anyone).sent(port=port)
     simulator.advance(1)
     assert "kore-signature" in callback_listener.next()[2]
-
-
-def _until(condition) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-    raise AssertionError("it never came")

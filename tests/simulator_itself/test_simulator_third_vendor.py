@@ -1,4 +1,4 @@
-"""An invented vendor needs one class and one registration: ``third_vendor.py`` has both."""
+"""An invented vendor needs one class and one registration: ``simulator_with_acme.py`` has both."""
 
 import hashlib
 import subprocess
@@ -11,7 +11,7 @@ from vendor_api import COMMANDS, NEW_YEAR, Api, basic
 from airflow_provider_supersim.simulator.process.launch import environment
 from airflow_provider_supersim.testing import run_simulator
 
-PROGRAM = [str(Path(__file__).with_name("third_vendor.py"))]
+PROGRAM = [str(Path(__file__).with_name("simulator_with_acme.py"))]
 SESSIONS = "/sessions/new"
 
 

@@ -3,6 +3,8 @@
 import base64
 import http.client
 import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any
@@ -56,12 +58,19 @@ class Api:
             headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
         parts = urlsplit(target)
         connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=timeout)
-        try:
+        with closing(connection):
             connection.request(method, f"{parts.path}{'?' if parts.query else ''}{parts.query}", body, headers)
             reply = connection.getresponse()
             return Answer(reply.status, reply.headers, reply.read())
-        finally:
-            connection.close()
+
+    @contextmanager
+    def unanswered(self, sim: str = "device-0001") -> Iterator[None]:
+        """Send a command, leave the reply unread, and hang up at the end of the block."""
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc)
+        headers = {"Authorization": self.authorization, "Content-Type": "application/x-www-form-urlencoded"}
+        with closing(connection):
+            connection.request("POST", COMMANDS, urlencode({"Sim": sim, "Payload": "a", "DevicePort": 1}), headers)
+            yield
 
     def get(self, path: str, **query: Any) -> Answer:
         return self.call("GET", f"{path}?{urlencode(query)}" if query else path)
