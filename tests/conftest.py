@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +32,7 @@ HOME = Path(tempfile.mkdtemp(prefix="supersim-tests-"))  # one for each process:
 DATABASE = HOME / "airflow.db"
 
 for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
-    del os.environ[name]  # the shell's own Airflow is none of the tests' business
+    del os.environ[name]  # the tests must not use the shell's own Airflow
 os.environ |= {
     "AIRFLOW_HOME": str(HOME),
     "AIRFLOW__CORE__DAGS_FOLDER": str(HOME / "dags"),
@@ -43,11 +44,11 @@ os.environ |= {
 }
 (HOME / "dags").mkdir()
 
-#: What Airflow's own code and what it is made of warn of, and no provider can help.
+#: Warnings of Airflow and of its dependencies, which no provider can prevent.
 AIRFLOW_WARNINGS = [
     "ignore:Using `httpx` with `starlette.testclient`",  # svcs, which serves its execution API, imports the test client
 ]
-#: The same of Airflow before 3.3. A warning for what this provider calls names a module of this provider, and fails.
+#: The same for Airflow before 3.3. A warning about a call by this provider names a module of it, and fails.
 OLDER_AIRFLOW_WARNINGS = [
     rf"ignore::{category}:({modules})\b"
     for modules in ("airflow", "flask.*", "fsspec", "marshmallow.*", "sqlalchemy")
@@ -71,12 +72,15 @@ def airflow_home() -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_db(airflow_home: Path, pytestconfig: pytest.Config) -> Path:
+def migrated_db(airflow_home: Path) -> Path:
     """Return the path of a migrated SQLite database with nothing in it, to be copied.
 
-    It is made once for each version of Airflow, and kept in pytest's cache.
+    Migrating takes a quarter of a minute, so it is done once for each environment: what is installed beside Airflow
+    may add tables. The checkout may be read-only, so the database is kept in the system's temporary folder.
     """
-    made = pytestconfig.cache.mkdir("airflow_db") / f"{version('apache-airflow')}.db"
+    kept = Path(tempfile.gettempdir()) / f"supersim-tests-of-user-{os.getuid()}"
+    kept.mkdir(mode=0o700, exist_ok=True)
+    made = kept / f"airflow-{version('apache-airflow')}-{zlib.crc32(sys.prefix.encode()):08x}.db"
     with made.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():

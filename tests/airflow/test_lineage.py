@@ -62,7 +62,7 @@ def told(supersim_simulator_process, migrated_db, tmp_path_factory):
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert events.exists(), ran.stdout[-3000:] + ran.stderr[-3000:]
     all_events = [json.loads(line) for line in events.read_text().splitlines()]
@@ -137,7 +137,7 @@ def test_without_openlineage_a_rollout_runs_as_ever(world, new_dag, play, monkey
 def test_a_dag_file_does_not_import_openlineage():
     code = "import sys; import airflow_provider_supersim.operators.rollout; print(*sys.modules)"
 
-    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=600)
 
     loaded = set(ran.stdout.split())
     assert "airflow_provider_supersim.operators.rollout" in loaded

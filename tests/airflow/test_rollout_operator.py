@@ -30,11 +30,7 @@ def test_every_source_of_targets_and_of_payloads(world, new_dag, play, tmp_path,
     targets = [f"{kind}-{number}" for kind in ("named", "csv", "jsonl", "xcom", "file") for number in (1, 2)]
     world.seed(
         fleets=[{"unique_name": "ships"}],
-        sims=[
-            {"unique_name": "ship-1", "fleet": "ships"},
-            {"unique_name": "asleep", "fleet": "ships", "status": "inactive"},
-        ]
-        + [{"unique_name": name} for name in targets],
+        sims=[{"unique_name": "ship-1", "fleet": "ships"}] + [{"unique_name": name} for name in targets],
     )
     (tmp_path / "config.json").write_text('{"to": "{{ device.sim }}", "dag": "{{ dag.dag_id }}"}')
     (tmp_path / "targets.csv").write_text("sim,zone\ncsv-1,north\ncsv-2,south\n")
@@ -81,7 +77,6 @@ def test_every_source_of_targets_and_of_payloads(world, new_dag, play, tmp_path,
     }
     assert world.datagrams("named-1")[0]["port"] == 41
     assert world.datagrams("jsonl-2")[0]["port"] == 5
-    assert world.commands("asleep") == []
     summary = ended["csv"].xcom["return_value"]
     assert json.loads(json.dumps(summary)) == summary
     counts = {"devices": 2, "sent": 2, "failed": 0, "unsettled": 0, "not_sent": 0, "commands": 2, "halted": False}
@@ -99,6 +94,22 @@ def test_every_source_of_targets_and_of_payloads(world, new_dag, play, tmp_path,
     from pyarrow import parquet
 
     assert parquet.read_table(tmp_path / "report.parquet").column("sim").to_pylist() == ["xcom-1", "xcom-2"]
+
+
+def test_a_rollout_to_a_fleet_counts_and_sends_to_active_and_ready_sims_only(world, new_dag, play):
+    statuses = ["new", "ready", "active", "inactive", "scheduled"]
+    world.seed(
+        fleets=[{"unique_name": "ships"}],
+        sims=[{"unique_name": f"ship-{status}", "fleet": "ships", "status": status} for status in statuses],
+    )
+    world.forget_requests()
+    with new_dag() as dag:
+        roll_out("roll_out", fleet="ships")
+    summary = play(dag).tasks["roll_out"].xcom["return_value"]
+    assert (summary["devices"], summary["sent"]) == (2, 2)
+    assert {command["sim_name"] for command in world.commands()} == {"ship-ready", "ship-active"}
+    # The API would refuse a command to each of the others: so none was even tried.
+    assert [one["method"] for one in world.requests()["recent"]].count("POST") == 2
 
 
 @WAITING

@@ -20,9 +20,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import psutil
 from cryptography.fernet import Fernet
-from servers import end_sessions, free_port
+from servers import PATIENCE, end_sessions, free_port
 
-READY_WITHIN = 240.0  # seconds; twenty where the processors are free
 TAIL = 25  # lines of a log that a failed test shows
 LOCAL = {
     "scheduler": ["scheduler", "--skip-serve-logs"],
@@ -136,34 +135,32 @@ class Airflow:
 
     # --- waiting and reading ------------------------------------------------------------------------------------
 
-    def wait_for(self, what: str, ready: Callable[[], Any], *, within: float) -> Any:
+    def wait_for(self, what: str, ready: Callable[[], Any]) -> Any:
         """Return what ``ready`` returns, as soon as it is something."""
-        deadline = time.monotonic() + within
+        deadline = time.monotonic() + PATIENCE
         while not (result := ready()):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{what}: not within {within:g} s")
+                raise TimeoutError(f"{what}: not within {PATIENCE:g} s")
             time.sleep(0.2)
         return result
 
-    def wait_until_over(self, dag_id: str, run_id: str, *, within: float) -> str:
+    def wait_until_over(self, dag_id: str, run_id: str) -> str:
         """Return the final state of a run."""
 
         def state() -> str | None:
             found = self.call("GET", f"dags/{dag_id}/dagRuns/{quote(run_id)}")["state"]
             return found if found in ("success", "failed") else None
 
-        return str(self.wait_for(f"{dag_id} to end", state, within=within))
+        return str(self.wait_for(f"{dag_id} to end", state))
 
-    def wait_until_all(self, state: str, dag_id: str, run_id: str, *, within: float) -> None:
+    def wait_until_all(self, state: str, dag_id: str, run_id: str) -> None:
         """Wait until all tasks of a run are in this state."""
-        self.wait_for(
-            f"all tasks of {dag_id} to be {state}", lambda: self.states(dag_id, run_id) == {state}, within=within
-        )
+        self.wait_for(f"all tasks of {dag_id} to be {state}", lambda: self.states(dag_id, run_id) == {state})
 
     def wait_until_ready(self, dags: Path) -> None:
         """Wait until every component is at work, and every DAG file has been read."""
         try:
-            self.wait_for("Airflow to be ready", lambda: self._is_ready(dags), within=READY_WITHIN)
+            self.wait_for("Airflow to be ready", lambda: self._is_ready(dags))
         except Exception as error:
             error.add_note(self.tails())
             raise
@@ -175,7 +172,7 @@ class Airflow:
             task = self.tasks(dag_id, run_id)[task_id, -1]
             return task["pid"] if task["state"] == "running" else None
 
-        return psutil.Process(self.wait_for(f"{task_id} to run", pid, within=60))
+        return psutil.Process(self.wait_for(f"{task_id} to run", pid))
 
     def log(self, dag_id: str, run_id: str, task_id: str) -> list[Json]:
         """Return the log of all tries, line by line, of worker and triggerer."""
@@ -210,7 +207,7 @@ class Airflow:
     def _request(self, method: str, path: str, body: Json | None) -> Json:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
         data = None if body is None else json.dumps(body).encode()
-        with _opener.open(Request(f"{self.url}{path}", data, headers, method=method), timeout=30) as reply:
+        with _opener.open(Request(f"{self.url}{path}", data, headers, method=method), timeout=PATIENCE) as reply:
             return dict(json.loads(reply.read() or "{}"))
 
 

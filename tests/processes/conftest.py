@@ -17,7 +17,7 @@ def postgres():
     with run_postgres() as server:
         database = f"postgresql+psycopg2://{server}"
         environment = {**os.environ, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database}
-        subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, timeout=180)
+        subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, timeout=600)
         yield database
 
 

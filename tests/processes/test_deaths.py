@@ -14,9 +14,10 @@ from airflow_provider_supersim.testing import Simulator, run_simulator
 
 WAITING = 198  # of a rollout; two more are sent one by one
 POOLED = 5  # devices of each of three rollouts
-SENDING = 100  # of the rollout that is marked failed
+SENDING = 200  # of the rollout that is marked failed; at its pace that takes 40 s
 ORPHANED = 120  # of the rollout whose scheduler dies
-ALL_POSTS_TOO_MANY = {"kind": "too_many_requests", "method": "POST", "retry_after": 1}
+SENT_BEFORE = ORPHANED // 3  # by the rollout whose scheduler dies
+THEN_TOO_MANY = {"kind": "too_many_requests", "method": "POST", "skip": SENT_BEFORE, "retry_after": 1}
 
 
 @pytest.fixture(scope="module")
@@ -78,24 +79,23 @@ def airflow(postgres, simulator, stopped, marked, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(airflow: Airflow, simulator: Simulator) -> dict[str, str]:
-    """Start everything, and hold one rollout in the middle of sending: from there on the API takes nothing."""
+    """Start everything. One rollout is held in the middle of sending: from there on the API accepts nothing."""
+    simulator.faults(THEN_TOO_MANY)
     runs = {name: airflow.trigger(name) for name in ("orphaned", "marked", "waiting", "pooled")}
-    airflow.wait_for("the rollout to send", lambda: sent(simulator) >= ORPHANED // 3, within=120)
-    simulator.faults(ALL_POSTS_TOO_MANY)
-    assert sent(simulator) < ORPHANED
+    airflow.wait_for("the rollout to send", lambda: sent(simulator) == SENT_BEFORE)
     return runs
 
 
 @pytest.fixture(scope="module")
 def taken_over(airflow: Airflow, simulator: Simulator, runs: dict[str, str]) -> None:
     """Kill the scheduler; its task lives on. Let them all go on when another scheduler has begun the next try."""
-    airflow.wait_until_all("deferred", "waiting", runs["waiting"], within=120)
-    airflow.wait_until_all("deferred", "pooled", runs["pooled"], within=120)
+    airflow.wait_until_all("deferred", "waiting", runs["waiting"])
+    airflow.wait_until_all("deferred", "pooled", runs["pooled"])
     orphan = airflow.running_process("orphaned", runs["orphaned"], "roll_out")
     airflow.kill_alone("scheduler")
     assert orphan.is_running()
     airflow.start("scheduler", *LOCAL["scheduler"])
-    airflow.wait_for("the next try", lambda: second_try_looks(airflow, runs["orphaned"]), within=120)
+    airflow.wait_for("the next try", lambda: second_try_looks(airflow, runs["orphaned"]))
     simulator.faults()
 
 
@@ -118,33 +118,33 @@ def test_a_task_that_is_marked_failed_sends_and_reads_no_more(airflow, marked, r
     def sent_by_worker():
         return {one["sid"] for one in marked.commands() if one["sim_name"].startswith("sending-")}
 
-    airflow.wait_for("the one to send", lambda: len(sent_by_worker()) >= SENDING // 5, within=120)
+    airflow.wait_for("the one to send", lambda: len(sent_by_worker()) >= SENDING // 20)
     process = airflow.running_process("marked", run, "send")
     airflow.mark_failed("marked", run, "send")
-    process.wait(60)
+    process.wait(600)
     before = sent_by_worker()
     assert len(before) < SENDING
     entries = airflow.state_store("marked", run, "send", "supersim_ledger_0_0")["entries"].values()
     in_ledger = {sid for _, _, _, _, sid, *_ in entries if sid}
     assert len(in_ledger ^ before) <= 1  # the one under way
 
-    airflow.wait_for("the other to wait", lambda: airflow.tasks("marked", run)["wait", -1]["triggerer_job"], within=120)
+    airflow.wait_for("the other to wait", lambda: airflow.tasks("marked", run)["wait", -1]["triggerer_job"])
     airflow.mark_failed("marked", run, "wait")
-    assert airflow.wait_until_over("marked", run, within=60) == "failed"
+    assert airflow.wait_until_over("marked", run) == "failed"
 
     def is_quiet():
         marked.forget_requests()
         time.sleep(2)  # ten times its poll_interval
         return marked.requests()["total"] == 0
 
-    airflow.wait_for("the trigger to be cancelled", is_quiet, within=60)
+    airflow.wait_for("the trigger to be cancelled", is_quiet)
     assert sent_by_worker() == before
     marked.run_clock()
     airflow.clear("marked", run)
 
 
 def test_three_rollouts_wait_at_once_through_a_pool_of_one_slot(airflow, stopped, runs):
-    airflow.wait_until_all("deferred", "pooled", runs["pooled"], within=120)
+    airflow.wait_until_all("deferred", "pooled", runs["pooled"])
     for number in (1, 2, 3):
         sims = stopped.summary(fleet=f"pooled-{number}")["sims"]
         assert sims["with_1_command"] == sims["total"] == POOLED
@@ -153,14 +153,14 @@ def test_three_rollouts_wait_at_once_through_a_pool_of_one_slot(airflow, stopped
 
 def test_a_killed_triggerer_costs_no_wait(airflow, stopped, runs, taken_over):
     run = runs["waiting"]
-    airflow.wait_for("its triggers to run", lambda: all_in_triggerer(airflow, run), within=120)
+    airflow.wait_for("its triggers to run", lambda: all_in_triggerer(airflow, run))
     before = sent(stopped)
     assert before == WAITING + 2 + 3 * POOLED
     airflow.kill("triggerer")
     stopped.advance(60)  # while nobody looks
     airflow.start("triggerer", *LOCAL["triggerer"])
     for name in ("waiting", "pooled"):
-        assert airflow.wait_until_over(name, runs[name], within=180) == "success"
+        assert airflow.wait_until_over(name, runs[name]) == "success"
     assert sent(stopped) == before
     summary = airflow.xcom("waiting", run, "roll_out")
     assert (summary["devices"], summary["sent"], summary["commands"]) == (WAITING, WAITING, WAITING)
@@ -168,7 +168,7 @@ def test_a_killed_triggerer_costs_no_wait(airflow, stopped, runs, taken_over):
 
 
 def test_after_a_clear_a_task_that_was_marked_failed_goes_on(airflow, marked, runs):
-    assert airflow.wait_until_over("marked", runs["marked"], within=180) == "success"
+    assert airflow.wait_until_over("marked", runs["marked"]) == "success"
     for fleet in ("waiting", "sending"):
         sims = marked.summary(fleet=fleet)["sims"]
         assert sims["with_1_command"] == sims["total"]
@@ -176,7 +176,7 @@ def test_after_a_clear_a_task_that_was_marked_failed_goes_on(airflow, marked, ru
 
 def test_a_killed_scheduler_costs_no_device_its_command(airflow, simulator, runs, taken_over):
     run = runs["orphaned"]
-    assert airflow.wait_until_over("orphaned", run, within=120) == "success"
+    assert airflow.wait_until_over("orphaned", run) == "success"
     assert airflow.tasks("orphaned", run)["roll_out", -1]["try_number"] == 2
     truth = simulator.summary(fleet="field-devices")
     assert (truth["sims"]["with_1_command"], truth["sims"]["with_more_commands"]) == (ORPHANED, 0)

@@ -22,7 +22,7 @@ def airflow(airflow_db: Path) -> Callable[..., subprocess.CompletedProcess[str]]
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "airflow", *command], check=False, capture_output=True, text=True, timeout=120
+            [sys.executable, "-m", "airflow", *command], check=False, capture_output=True, text=True, timeout=600
         )
 
     return run

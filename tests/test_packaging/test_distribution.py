@@ -19,7 +19,7 @@ def built(checkout, tmp_path_factory) -> Path:
     """Return a folder with the wheel and the source distribution."""
     folder = tmp_path_factory.mktemp("dist")
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "--directory", folder], cwd=checkout, check=True, timeout=120
+        [sys.executable, "-m", "hatchling", "build", "--directory", folder], cwd=checkout, check=True, timeout=600
     )
     return folder
 
@@ -83,7 +83,7 @@ def unpacked(built, tmp_path_factory) -> Path:
 
 def test_the_source_distribution_builds_the_same_wheel(built, unpacked):
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "--target", "wheel"], cwd=unpacked, check=True, timeout=120
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel"], cwd=unpacked, check=True, timeout=600
     )
     (first,), (second,) = built.glob("*.whl"), unpacked.glob("dist/*.whl")
 
@@ -174,5 +174,5 @@ def run(*command: object, cwd: Path, **environment: str) -> subprocess.Completed
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )

@@ -28,7 +28,7 @@ def run(*command: object, cwd: Path, **environment: str) -> subprocess.Completed
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
     )
 
 
@@ -160,7 +160,7 @@ def up(checkout: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
         process.stdout.close()
-        process.wait(60)
+        process.wait(600)
 
 
 def test_up_brings_airflow_with_everything_in_place_and_takes_all_of_it_down(checkout, monkeypatch, tmp_path):
@@ -186,7 +186,7 @@ def test_up_brings_airflow_with_everything_in_place_and_takes_all_of_it_down(che
         session = processes_below(process.pid)
 
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the script and to the simulator
-        process.wait(60)
+        process.wait(600)
 
     assert tested["status"] is True
     assert state == "success"
@@ -199,7 +199,7 @@ def test_up_brings_airflow_with_everything_in_place_and_takes_all_of_it_down(che
 
 def run_to_the_end(api: object, dag_id: str) -> str:
     run_id = api.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"]
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 600
     while (state := api.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"]) not in ("success", "failed"):
         assert time.monotonic() < deadline, f"still {state}"
         time.sleep(0.5)

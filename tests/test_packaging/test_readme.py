@@ -1,4 +1,4 @@
-"""What the README shows works as it stands there."""
+"""What the README shows works as it is written there."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 import re
 import shlex
 import shutil
-from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import time_machine
@@ -84,19 +82,17 @@ def test_every_file_that_it_links_to_is_there(checkout, readme):
 
 
 @pytest.mark.parametrize("dag_id", ["send_one_command", "nightly_reconfiguration"])
-def test_the_examples_can_be_read_quickly(checkout, airflow_home, dag_id):
+def test_the_examples_can_be_imported_without_a_warning(checkout, airflow_home, dag_id):
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(checkout / "dags_examples")
     dag = bag.dags[dag_id]
-    (stats,) = [stats for stats in bag.dagbag_stats if Path(stats.file).stem == dag_id]
 
     assert bag.import_errors == {}
     assert bag.captured_warnings == {}
     assert dag.doc_md.startswith(("Give", "Send"))
     assert dag.tags == {"super-sim", "example"}
     assert dag.params
-    assert stats.duration < timedelta(seconds=1)
 
 
 def test_the_nightly_example_runs_at_night_where_the_devices_are_and_not_before(checkout, airflow_home):

@@ -19,7 +19,7 @@ def expected(checkout: Path) -> set[tuple[str, int]]:
 def run(checkout: Path, *command: object) -> str:
     files = [f"tests/typing/{name}.py" for name in ("right", "wrong")]
     return subprocess.run(
-        [*map(str, command), *files], cwd=checkout, check=False, capture_output=True, text=True, timeout=240
+        [*map(str, command), *files], cwd=checkout, check=False, capture_output=True, text=True, timeout=600
     ).stdout
 
 

@@ -28,7 +28,7 @@ with dag("pooled", supersim_conn_id="supersim_stopped", deferrable=True, poll_in
 
 with dag("marked", supersim_conn_id="supersim_marked", poll_interval=0.2):
     SuperSimRolloutOperator(task_id="wait", fleet="waiting", payload="x", deferrable=True)
-    SuperSimRolloutOperator(task_id="send", fleet="sending", payload="x", deferrable=False, max_rate=10)
+    SuperSimRolloutOperator(task_id="send", fleet="sending", payload="x", deferrable=False, max_rate=5)
 
 with dag("orphaned"):
     SuperSimRolloutOperator(

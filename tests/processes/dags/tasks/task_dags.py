@@ -87,6 +87,6 @@ with dag("terminated"):
         targets=[f"slow-{number:03d}" for number in range(1, 201)],
         payload="x",
         device_port=PORT,
-        max_rate=10,
+        max_rate=3,
         deferrable=False,
     )
