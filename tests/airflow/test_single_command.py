@@ -1,6 +1,10 @@
 """The operator that sends one command, in real task instances."""
 
 import json
+import os
+import signal
+import threading
+import time
 from datetime import datetime, timedelta
 
 import pytest
@@ -76,6 +80,16 @@ def test_one_task_for_each_of_many_sims_and_one_that_does_not_wait(world, new_da
     assert ended["sent_and_gone"].xcom["return_value"]["status"] == "queued"
 
 
+def run_out_of_time(world, sim):
+    """Ring the alarm that Airflow sets for ``execution_timeout``, as soon as the command to a SIM is waited for."""
+    while not (commands := world.commands(sim)):
+        time.sleep(0.05)
+    address = f"/v1/IpCommands/{commands[0]['sid']}"
+    while address not in {request["path"] for request in world.requests()["recent"]}:
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGALRM)
+
+
 @WAITING
 def test_a_failure_says_which_command_and_what_to_do(world, new_dag, play, monkeypatch, memory, deferrable):
     """Those that a retry can mend are tried again, and what was sent stays sent; the others burn no retry."""
@@ -96,7 +110,7 @@ def test_a_failure_says_which_command_and_what_to_do(world, new_dag, play, monke
         send("offline")
         send("overdue", timeout=0.3)
         if airflow_is("3.0"):  # the dag.test() of Airflow 2 ends with the task
-            send("cut_off", deferrable=False, execution_timeout=timedelta(seconds=1), retries=0)
+            send("cut_off", deferrable=False, execution_timeout=timedelta(hours=1), retries=0)
         send("nobody")
         send("asleep")
         send("port", sim="device-0001", device_port="{{ 0 }}")
@@ -104,6 +118,8 @@ def test_a_failure_says_which_command_and_what_to_do(world, new_dag, play, monke
         send("wrong", sim="device-0001", supersim_conn_id="wrong")
         send("may_not", sim="device-0001", supersim_conn_id="{{ 'may_not' }}")
         send("broken", sim="device-0001", supersim_conn_id="broken")
+    if "cut_off" in dag.task_dict:
+        threading.Thread(target=run_out_of_time, args=(world, "cut_off"), daemon=True).start()
     played = play(dag)
     ended = played.tasks
     assert {task.state for task in ended.values()} == {"failed"}
