@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 AIRFLOW := 3.3.2
 CONSTRAINTS := constraints/airflow-$(AIRFLOW).txt
 OLDER := 2.11.2 3.1.8 3.2.2
-# What Airflow 3.2.2 allows and cannot run with: "needs a discriminator field", and no 'svcs_registry'.
+# Versions that Airflow 3.2.2 allows and cannot run with: "needs a discriminator field", and no 'svcs_registry'.
 BELOW_3.2.2 := 'fastapi<0.146' 'svcs<26'
 
 .DEFAULT_GOAL := help
@@ -32,11 +32,11 @@ check: $(READY) ## style, types, and which module may import which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/mypy scripts
+	@$(BIN)/mypy scripts noxfile.py
 	@$(BIN)/lint-imports
 
 matrix: $(READY) ## run the tests that touch Airflow on older ones and on every Python; ONLY=ends, or 2.11.2, or 3.3.2-py3.12
-	@$(BIN)/python -u -m scripts.matrix $(ONLY)
+	@$(BIN)/nox $(if $(ONLY),--tags $(ONLY))
 
 bench: $(READY) ## measure, beside peers, and write docs/benchmarks.md
 	@$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --constraint $(CONSTRAINTS) --editable '.[dev,bench]'
@@ -46,14 +46,14 @@ docs: $(READY) ## build the documentation into docs/_build, warnings are errors
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --jobs auto --quiet docs docs/_build
 	@echo "docs/_build/index.html"
 
-fmt: $(READY) ## format the code, and mend what can be mended by itself
+fmt: $(READY) ## format the code, and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 build: $(READY) ## build the wheel and the source distribution into dist/
 	@$(BIN)/python -m hatchling build --clean
 
-constraints: $(READY) ## write constraints/ anew, with today's newest versions
+constraints: $(READY) ## write constraints/ again, with today's newest versions
 	@$(call pin,$(AIRFLOW),--extra dev --extra bench)
 	@$(foreach airflow,$(OLDER),$(call pin,$(airflow),--extra test) &&) true
 
@@ -64,5 +64,5 @@ define pin
 	--python-version 3.11 $(2) --no-annotate --no-header pyproject.toml -; } > constraints/new && mv constraints/new constraints/airflow-$(1).txt
 endef
 
-clean: ## remove what make has made, the virtual environment included
+clean: ## remove everything that make has made, the virtual environment included
 	rm -rf $(VENV) .venvs .airflow dist docs/_build .mypy_cache .ruff_cache .import_linter_cache .hypothesis

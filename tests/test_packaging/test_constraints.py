@@ -70,7 +70,7 @@ def test_airflow_is_the_one_that_the_file_is_named_after(pins, airflow_version):
 
 def test_every_airflow_of_the_matrix_has_its_file_and_the_other_way_round(checkout, monkeypatch):
     monkeypatch.syspath_prepend(checkout)
-    from scripts.matrix import AIRFLOWS
+    from noxfile import AIRFLOWS
 
     files = {path.stem.removeprefix("airflow-") for path in (checkout / "constraints").iterdir()}
     makefile = (checkout / "Makefile").read_text()

@@ -1,53 +1,59 @@
-"""``make matrix``: which cells it runs, how it reads what pytest reports, and that it fails where a test did."""
+"""``make matrix``: ``ONLY`` chooses its sessions, and each of them has something to run."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
 
 @pytest.fixture
-def matrix(checkout, monkeypatch):
-    monkeypatch.syspath_prepend(checkout)
-    from scripts import matrix
+def nox(checkout):
+    """Return a function that calls nox as ``make matrix`` does."""
 
-    return matrix
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "nox", *arguments], cwd=checkout, check=False, capture_output=True, text=True
+        )
+
+    return call
+
+
+def names(airflow: str, *pythons: str) -> list[str]:
+    return [f"tests({airflow}-py{python})" for python in pythons]
 
 
 @pytest.mark.parametrize(
-    ("only", "names"),
+    ("only", "sessions"),
     [
-        ([], ["2.11.2-py3.11", "2.11.2-py3.12", "3.3.2-py3.11", "3.3.2-py3.13"]),
-        (["ends"], ["2.11.2-py3.11", "3.3.2-py3.13"]),
-        (["2.11.2"], ["2.11.2-py3.11", "2.11.2-py3.12"]),
-        (["3.3.2-py3.11", "2.11.2-py3.12"], ["2.11.2-py3.12", "3.3.2-py3.11"]),
-        (["2.10"], []),
+        (["ends"], [*names("2.11.2", "3.11"), *names("3.3.2", "3.13")]),
+        (["2.11.2"], names("2.11.2", "3.11", "3.12")),
+        (["3.3.2-py3.12"], names("3.3.2", "3.12")),
+        (["2.11.2", "3.3.2-py3.12"], [*names("2.11.2", "3.11", "3.12"), *names("3.3.2", "3.12")]),
     ],
 )
-def test_the_cells_that_are_named_are_chosen(matrix, only, names):
-    pairs = [("2.11.2", "3.11"), ("2.11.2", "3.12"), ("3.3.2", "3.11"), ("3.3.2", "3.13")]
+def test_only_chooses_by_airflow_and_by_name(nox, only, sessions):
+    listed = json.loads(nox("--list", "--json", "--tags", *only).stdout)
 
-    assert [cell.name for cell in matrix.choose([matrix.Cell(*pair) for pair in pairs], only)] == names
-
-
-def test_a_name_of_nothing_is_an_error(checkout):
-    shown = subprocess.run(
-        [sys.executable, "-m", "scripts.matrix", "1.10"], cwd=checkout, check=False, capture_output=True, text=True
-    )
-
-    assert shown.returncode == 2
-    assert "1.10 names none of 2.11.2-py3.11, " in shown.stdout
+    assert [session["session"] for session in listed] == sessions
 
 
-def test_tests_that_failed_and_tests_that_did_not_run_are_counted(matrix, tmp_path):
-    report = tmp_path / "tests.xml"
-    assert matrix.read(report, 7) == matrix.Result(failed=1, seconds=7)
+def test_without_only_every_airflow_runs_on_each_of_its_pythons(nox):
+    sessions = [session["session"] for session in json.loads(nox("--list", "--json").stdout)]
 
-    report.write_text('<testsuites><testsuite tests="9" failures="2" errors="1" skipped="3"/></testsuites>')
-    assert matrix.read(report, 7) == matrix.Result(passed=3, failed=3, skipped=3, seconds=7)
+    assert len(sessions) == len(set(sessions)) == 11
+    assert set(sessions) >= set(names(version("apache-airflow"), "3.11", "3.12", "3.13"))
 
 
-def test_every_file_that_it_runs_is_there(checkout, matrix):
-    assert [path for path in matrix.TESTS if not (checkout / path).exists()] == []
+def test_a_name_that_chooses_nothing_is_an_error(nox):
+    assert nox("--tags", "1.10").returncode != 0
+
+
+def test_every_file_that_it_runs_is_there(checkout, monkeypatch):
+    monkeypatch.syspath_prepend(checkout)
+    from noxfile import TESTS
+
+    assert [path for path in TESTS if not (checkout / path).exists()] == []
