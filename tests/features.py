@@ -1,4 +1,4 @@
-"""What the Airflow under test has. A test that needs more of it is skipped, with a plain reason."""
+"""What the Airflow under test has. A test that needs more is skipped, with a plain reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs tasks in this process as ``dag.test()`` does, and says how each of them ended."""
+"""Runs tasks in this process as ``dag.test()`` does, and tells how each of them ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from features import airflow_is
 
-#: What must be in no log, XCom, rendered field or error.
+#: These must not appear in any log, XCom, rendered field or error.
 SECRETS = {"auth_token": "twilio-T0p-s3cret", "client_secret": "kore-T0p-s3cret"}
 
 
@@ -17,7 +17,7 @@ class Ended(NamedTuple):
     """How a task instance ended.
 
     :ivar tries: how many there were
-    :ivar error: of each try that failed, its words
+    :ivar errors: the message of each try that failed
     :ivar xcom: all values by key
     """
 
@@ -41,7 +41,7 @@ class Played(NamedTuple):
 
 @pytest.fixture
 def world(supersim_simulator, monkeypatch):
-    """A simulator whose commands settle at once, with secrets that can be told from other words, and a connection."""
+    """Return a simulator whose commands settle at once, with easily found secrets, and set up a connection to it."""
     supersim_simulator.reset(settle=0.1, **SECRETS)
     monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_DEFAULT", supersim_simulator.connection_json())
     monkeypatch.setenv("AIRFLOW_CONN_KORE", supersim_simulator.connection_json("kore"))
@@ -50,7 +50,7 @@ def world(supersim_simulator, monkeypatch):
 
 @pytest.fixture
 def memory(tmp_path):
-    """Arguments with which a task's next try knows what was sent: none where Airflow has a task state store."""
+    """Return arguments that give a task a ledger: none if Airflow has a task state store."""
     return {} if airflow_is("3.3") else {"ledger_path": str(tmp_path / "ledgers")}
 
 

@@ -1,4 +1,4 @@
-"""Where Airflow has no task state store: with ``ledger_path`` all is remembered; without it nothing, and it is said."""
+"""Airflow without a task state store: ``ledger_path`` keeps the ledger; without it the log says that there is none."""
 
 import pytest
 from features import airflow_is
@@ -12,7 +12,7 @@ TARGETS = ["device-0001", "device-0002", "device-0003"]
 
 
 @pytest.mark.skipif(airflow_is("3.3"), reason="this Airflow has a task state store")
-def test_without_it_one_line_of_each_tasks_log_says_what_that_means(world, new_dag, play, caplog):
+def test_without_it_one_line_of_each_tasks_log_says_so(world, new_dag, play, caplog):
     with new_dag(default_args={"deferrable": True, "poll_interval": 0.1}) as dag:
         SuperSimIpCommandOperator(task_id="send", sim="device-0001", payload="x", device_port=4000)
         SuperSimRolloutOperator(task_id="roll_out", targets=TARGETS, payload="x", device_port=4000)
@@ -70,9 +70,7 @@ def test_with_it_a_clear_by_hand_is_told_from_a_retry(world, new_dag, play, tmp_
     assert [len(world.commands(sim)) for sim in TARGETS] == commands
 
 
-def test_a_rollout_does_not_fail_where_only_its_progress_cannot_be_recorded(
-    world, new_dag, play, tmp_path, monkeypatch
-):
+def test_a_rollout_does_not_fail_when_only_its_progress_cannot_be_recorded(world, new_dag, play, tmp_path, monkeypatch):
     write = ObjectStorageStore.set
 
     def write_all_but_progress(store, key, value):

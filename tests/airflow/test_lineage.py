@@ -1,4 +1,4 @@
-"""What OpenLineage is told of a rollout: by its own listener, into a file; and nothing of it where it is absent."""
+"""What OpenLineage's own listener writes about a rollout; and a rollout without OpenLineage."""
 
 import json
 import os
@@ -116,7 +116,7 @@ def test_a_rollout_without_files_tells_of_none():
         assert (told.inputs, told.outputs) == ([], [])
 
 
-def test_without_openlineage_a_rollout_runs_as_ever(world, new_dag, play, monkeypatch, tmp_path):
+def test_without_openlineage_a_rollout_runs(world, new_dag, play, monkeypatch, tmp_path):
     for name in [name for name in sys.modules if name.split(".")[0] == "openlineage"]:
         monkeypatch.delitem(sys.modules, name)
     for name in ("openlineage", "airflow.providers.openlineage"):

@@ -17,7 +17,7 @@ SOON = {"device_port": 4000, "poll_interval": 0.1}
 
 
 def link_of(task, ended):
-    """The address that the UI gets: out of XCom, where Airflow 2 asks the link itself."""
+    """Return the address that the UI gets: from XCom, or on Airflow 2 from the link itself."""
     (link,) = task.operator_extra_links
     if airflow_is("3.0"):
         return ended[task.task_id].xcom[link.xcom_key]
@@ -46,7 +46,7 @@ def test_a_rollout_is_linked_with_the_list_of_commands(world, new_dag, play):
     assert link_of(task, play(dag).tasks) == f"{world.url}/v1/IpCommands"
 
 
-def test_what_was_refused_has_no_link(world, new_dag, play):
+def test_a_refused_command_has_no_link(world, new_dag, play):
     with new_dag() as dag:
         task = SuperSimIpCommandOperator(task_id="send", sim="nobody", payload="x", **SOON)
 
@@ -56,7 +56,7 @@ def test_what_was_refused_has_no_link(world, new_dag, play):
     assert link_of(task, ended) == ""
 
 
-def test_an_address_that_is_none_is_no_link(world, new_dag, play):
+def test_a_value_that_is_no_web_address_is_no_link(world, new_dag, play):
     from airflow.providers.common.compat.sdk import BaseOperator
 
     class Misled(BaseOperator):
@@ -82,7 +82,7 @@ def test_airflow_knows_the_links_of_each_operator():
             assert getattr(importlib.import_module(type(link).__module__), type(link).__name__)().name == link.name
 
 
-def test_what_the_ui_shows_of_a_tree_is_json(world, new_dag, play):
+def test_the_ui_shows_a_payload_of_dicts_and_lists_as_json(world, new_dag, play):
     with new_dag() as dag:
         SuperSimRolloutOperator(
             task_id="roll_out", targets=["device-0001"], payload={"name": "{{ device.sim }}", "on": True}, **SOON

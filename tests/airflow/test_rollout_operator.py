@@ -18,7 +18,7 @@ def roll_out(task_id="roll_out", *, payload="x", **options):
 
 
 def texts(world, *sims):
-    """What each of these devices has received; one text, for a list would be a second command."""
+    """Return the text that each of these devices received, or all datagrams if there is not exactly one."""
     got = {sim: world.datagrams(sim) for sim in sims}
     return {sim: datagrams[0]["text"] if len(datagrams) == 1 else datagrams for sim, datagrams in got.items()}
 
@@ -217,7 +217,7 @@ def test_shards_share_a_fleet_among_mapped_tasks(world, new_dag, play):
 
 @pytest.mark.parametrize("place", [pytest.param("store", marks=needs_task_state_store), "folder"])
 def test_a_retry_goes_on_where_the_last_try_ended(world, new_dag, play, tmp_path, place):
-    """What comes after the sending fails once: the report's own name is taken by a folder."""
+    """The step after sending fails once: a folder has the report's name."""
     world.seed(sims=[{"prefix": "half", "count": 20}])
     world.set_behaviour([f"half-{n:02d}" for n in range(1, 21)], settle=0)
     targets = [f"half-{n:02d}" for n in range(1, 21)]
@@ -238,7 +238,7 @@ def test_a_retry_goes_on_where_the_last_try_ended(world, new_dag, play, tmp_path
 
 
 def test_several_chunks_are_recorded_while_others_are_sent(world, new_dag, play):
-    """The task state store is asked by several threads at once, which the one of dag.test() cannot bear."""
+    """Several threads must not use the task state store at once: the one of ``dag.test()`` breaks then."""
     world.seed(fleets=[{"unique_name": "large"}], sims=[{"prefix": "large", "count": 900, "fleet": "large"}])
     world.set_behaviour([sim["unique_name"] for sim in world.sims(fleet="large")], settle=0)
     with new_dag() as dag:

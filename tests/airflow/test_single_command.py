@@ -92,7 +92,7 @@ def run_out_of_time(world, sim):
 
 @WAITING
 def test_a_failure_says_which_command_and_what_to_do(world, new_dag, play, monkeypatch, memory, deferrable):
-    """Those that a retry can mend are tried again, and what was sent stays sent; the others burn no retry."""
+    """Only errors that a retry can fix are retried. What was sent is not sent again."""
     wrong = json.loads(world.connection_json()) | {"password": "wr0ng-s3cret"}
     no_send = json.loads(world.connection_json()) | {"login": world.options()["read_only_key"], "password": "simulator"}
     monkeypatch.setenv("AIRFLOW_CONN_WRONG", json.dumps(wrong))
@@ -159,7 +159,7 @@ def test_a_failure_says_which_command_and_what_to_do(world, new_dag, play, monke
 
 @WAITING
 def test_statuses_that_cannot_be_read(world, new_dag, play, deferrable):
-    """The command was sent, so the words say so, and a retry does not send it again."""
+    """The command was sent, so the error names it, and a retry does not send it again."""
     world.faults({"kind": "error_before", "status": 403, "method": "GET", "path": "/v1/IpCommands/"})
     with new_dag(default_args={"deferrable": deferrable, "retries": 1}) as dag:
         send("blind", sim="device-0001")

@@ -1,4 +1,4 @@
-"""An Airflow of its own for a browser: the API server alone, for nothing is scheduled; and what the tests share."""
+"""An Airflow for the browser: only the API server, because nothing is scheduled; and what the tests share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = bool(os.environ.get("SUPERSIM_SCREENSHOTS"))
 
 PASSWORD = "of-these-tests"
-#: What a page must not show: told from any other word.
+#: A page must not show these.
 SECRETS = {"twilio": "twilio-T0p-s3cret", "kore": "kore-T0p-s3cret"}
 
 PATIENCE = 600.0  # seconds for what takes ten or twenty on a quiet machine; it only ends a test that hangs

@@ -1,6 +1,6 @@
 """Airflow's own UI in a real browser, beside a simulator.
 
-The pictures of the documentation are taken on the way, where that is asked for::
+The pictures of the documentation are taken on the way, if asked for::
 
     SUPERSIM_SCREENSHOTS=1 pytest tests/browser
 """
@@ -20,7 +20,7 @@ from airflow_provider_supersim.testing import Simulator, run_simulator
 WIDTH, HEIGHT = 1080, 560  # pixels: wide enough for a row of the connections, and for the grid beside a run
 SEEN_WITHIN = 600_000.0  # milliseconds; the first page takes five seconds on a quiet machine
 
-# Root has no sandbox, nor has a container; and nothing but the page under test is to be loaded.
+# Chromium has no sandbox as root or in a container. It must load nothing but the page under test.
 CHROMIUM_OPTIONS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -57,7 +57,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, ui: Ui) -> Page:
-    """Return a page of somebody who has signed in."""
+    """Return a page on which a user has signed in."""
     expect.set_options(timeout=SEEN_WITHIN)
     page = browser.new_page(base_url=ui.url, viewport={"width": WIDTH, "height": HEIGHT}, locale="en-GB")
     page.set_default_timeout(SEEN_WITHIN)
@@ -75,7 +75,7 @@ def page(browser: Browser, ui: Ui) -> Page:
 
 @pytest.fixture(scope="module")
 def picture(page: Page) -> Callable[..., None]:
-    """Return a function that keeps a picture for the documentation, where that is asked for."""
+    """Return a function that saves a picture for the documentation, if asked for."""
 
     def take(name: str, of: Page | Locator = page, *, height: int = HEIGHT) -> None:
         if SCREENSHOTS:

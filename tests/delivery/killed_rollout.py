@@ -1,11 +1,11 @@
-"""A rollout whose process is killed again and again, and tried anew each time, as Airflow does it.
+"""A rollout whose process is killed again and again, and retried each time, as Airflow does.
 
     python killed_rollout.py STORY.json
 
 The story names the simulator, the devices and the deaths: each a point, and how often a process passes it before it is
-killed there; or ``by the clock`` and seconds. The first that a process meets kills it, and is spent. Like a task, each
-process is a fork, and what waits is put away: another process goes on after the wait. In the end the report and the
-deaths are written beside the ledger.
+killed there; or ``by the clock`` and seconds. Each death kills one process, the first that comes to it. Like a task,
+each process is a fork. It ends when the rollout has to wait, and another goes on after the wait. At the end the report
+and the deaths are written beside the ledger.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from support import FileStore, ReachingClient, device, open_client, rollout, rules
+from support import FileStore, KillableClient, device, open_client, rollout, rules
 
 from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.delivery.rollout.engine import Wait
@@ -32,7 +32,7 @@ AWAY = 0.1  # seconds that a wait in the triggerer takes
 
 
 class Killer:
-    """Kills this process where it is fated to die, and leaves a note of it.
+    """Kills this process at the points where it is to die, and leaves a note of it.
 
     :param fates: points, each with how often it is passed
     """
@@ -42,7 +42,7 @@ class Killer:
         self._note = note
         self._passed: Counter[str] = Counter()
 
-    def reach(self, point: str) -> None:
+    def at_point(self, point: str) -> None:
         self._passed[point] += 1
         if (fate := [point, self._passed[point]]) in self._fates:
             self._note.write_text(json.dumps(fate))
@@ -52,13 +52,13 @@ class Killer:
 async def one_process(story: dict[str, Any], folder: Path, killer: Killer, *, fresh: bool) -> int:
     targets = [device(sim) for sim in story["sims"]]
     how = rules(waves=story["waves"], wave_timeout=60.0)
-    ledger = await Ledger.open(FileStore(folder, killer.reach), clears=0, restart=False)
-    client = open_client(story["url"], kind=ReachingClient)
-    client.reach = killer.reach
+    ledger = await Ledger.open(FileStore(folder, killer.at_point), clears=0, restart=False)
+    client = open_client(story["url"], kind=KillableClient)
+    client.at_point = killer.at_point
     async with client:
         one = rollout(client, ledger, targets, how, fresh=fresh, lag=story["lag"], concurrency=20)
         if isinstance(step := await one.advance(), Wait):
-            killer.reach("deferred")
+            killer.at_point("deferred")
             return DEFERRED
     with (folder / "report.jsonl").open("wb") as stream:
         write_report(one.rows(), stream, ".jsonl")

@@ -1,4 +1,4 @@
-"""What these tests share: devices, clients, stores, and a rollout taken up as a task does it, without Airflow."""
+"""What these tests share: devices, clients, stores, and a rollout that runs as in a task, without Airflow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def device(sim: str, content: str = "apn=iot.example", **fields: Any) -> Device:
 
 
 def devices(count: int, content: str = "apn=iot.example") -> list[Device]:
-    """The first SIMs of the simulator's fleet, by name."""
+    """Return the first devices of the simulator's fleet, by name."""
     return [device(f"device-{number:04d}", content) for number in range(1, count + 1)]
 
 
@@ -54,7 +54,7 @@ def open_client(
     password: str = "simulator",
     **options: Any,
 ) -> AsyncSuperSimClient:
-    """A client for the simulator, to be entered."""
+    """Return a client for the simulator, to be used in ``async with``."""
     auth = BasicAuth(ACCOUNT, password)
     if vendor == "kore":
         auth = ClientCredentialsAuth(f"{url}/api-services/v1/auth/token", "simulator", password, timeout=30)
@@ -62,7 +62,7 @@ def open_client(
 
 
 def rules(**changes: Any) -> Rules:
-    """One wave, one attempt, and a gate that lets everything pass."""
+    """Return rules with one wave, one attempt, and a gate that never halts."""
     plain = {"waves": ["100%"], "gate": Gate(1, 1), "attempts": 1, "attempt_delay": 0.0, "wave_timeout": 0.0}
     return Rules(**{**plain, "window": None, **changes})
 
@@ -102,81 +102,81 @@ async def to_the_end(one: Rollout, wait: Callable[[Wait], Awaitable[None]]) -> E
 
 
 def entries(ledger: Ledger) -> dict[str, Entry]:
-    """The latest entry of each device that is in the ledger."""
+    """Return the latest entry of each device in the ledger."""
     written = ledger.table._base.execute("SELECT sim FROM entry ORDER BY rowid")
     return {sim: ledger.entry(sim) for (sim,) in written.fetchall()}
 
 
-Reach = Callable[[str], None]
+AtPoint = Callable[[str], None]
 
 
-def nowhere(_point: str) -> None:
-    """Go on."""
+def carry_on(_point: str) -> None:
+    """Do nothing: the process lives."""
 
 
-class ReachingClient(AsyncSuperSimClient):
-    """A client that tells where it is, at each point where a process may die."""
+class KillableClient(AsyncSuperSimClient):
+    """A client that calls ``at_point`` wherever a test may kill its process."""
 
-    reach: Reach = staticmethod(nowhere)
+    at_point: AtPoint = staticmethod(carry_on)
 
     async def send(self, command: IpCommandRequest, **options: Any) -> IpCommand:
-        self.reach("before a POST")
+        self.at_point("before a POST")
         accepted = await super().send(command, **options)
-        self.reach("between a POST and its record")
+        self.at_point("between a POST and its record")
         return accepted
 
     async def iter_ip_commands(self, **query: Any) -> AsyncIterator[IpCommand]:
-        self.reach("looking up")
+        self.at_point("looking up")
         async for command in super().iter_ip_commands(**query):
-            self.reach("reading what was found")
+            self.at_point("reading what was found")
             yield command
 
 
 class TextStore:
-    """A store that keeps text, as every real one does: what is not written is not there.
+    """A store that keeps JSON text, as every real one does: only what is written can be read.
 
-    :param reach: called at each point where a process may die
+    :param at_point: called at each point where a process may die
     """
 
-    def __init__(self, reach: Reach = nowhere, texts: dict[str, str] | None = None) -> None:
+    def __init__(self, at_point: AtPoint = carry_on, texts: dict[str, str] | None = None) -> None:
         self.texts = {} if texts is None else texts
-        self._reach = reach
+        self._at_point = at_point
 
     def get(self, key: str) -> Any | None:
         return json.loads(self.texts[key]) if key in self.texts else None
 
     def set(self, key: str, value: Any) -> None:
-        self._reach("before a write")
+        self._at_point("before a write")
         self.texts[key] = json.dumps(value)
-        self._reach("after a write")
+        self._at_point("after a write")
 
 
 class FileStore:
     """A store in a folder.
 
-    :param reach: called at each point where a process may die
+    :param at_point: called at each point where a process may die
     """
 
-    def __init__(self, folder: Path, reach: Reach = nowhere) -> None:
+    def __init__(self, folder: Path, at_point: AtPoint = carry_on) -> None:
         self._folder = folder
-        self._reach = reach
+        self._at_point = at_point
 
     def get(self, key: str) -> Any | None:
         path = self._folder / key
         return json.loads(path.read_text()) if path.exists() else None
 
     def set(self, key: str, value: Any) -> None:
-        self._reach("before a write")
+        self._at_point("before a write")
         half, text = self._folder / f"{key}.half", json.dumps(value)
         half.write_text(text[: len(text) // 2])
-        self._reach("in a write")
+        self._at_point("in a write")
         half.write_text(text)
         half.replace(self._folder / key)
-        self._reach("after a write")
+        self._at_point("after a write")
 
 
 def commands_by_device(simulator: Simulator) -> Counter[str]:
-    """How many commands the API has accepted for each device, by name."""
+    """Return how many commands the API has accepted for each device, by name."""
     return Counter(command["sim_name"] for command in simulator.commands())
 
 

@@ -1,4 +1,4 @@
-"""A rollout by clocks that stand still until somebody waits, in which each step is another process's."""
+"""A rollout with stopped clocks, which move only when the task waits. Each step is a process of its own."""
 
 from __future__ import annotations
 

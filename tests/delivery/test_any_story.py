@@ -10,7 +10,7 @@ import anyio
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from support import POST, ReachingClient, TextStore, device, open_client, rollout, rules
+from support import POST, KillableClient, TextStore, device, open_client, rollout, rules
 
 from airflow_provider_supersim.api.errors import SuperSimError
 from airflow_provider_supersim.delivery.once.ledger import Ledger
@@ -54,7 +54,7 @@ class Fate:
     def __init__(self, point: str, times: int) -> None:
         self._point, self._left, self._dead = point, times, False
 
-    def reach(self, point: str) -> None:
+    def at_point(self, point: str) -> None:
         self._left -= point == self._point
         self._dead = self._dead or self._left <= 0
         if self._dead:
@@ -137,9 +137,9 @@ class Story(RuleBasedStateMachine):
         assert self._good() - self.before_restart == Counter(SIMS)
 
     async def _process(self, fate: Fate, fresh: bool, share: int) -> list[Row]:
-        ledger = await Ledger.open(TextStore(fate.reach, self.texts), clears=self.clears, restart=self.restart)
-        client = open_client(self.simulator.url, kind=ReachingClient, keep_trying=1.0)
-        client.reach = fate.reach
+        ledger = await Ledger.open(TextStore(fate.at_point, self.texts), clears=self.clears, restart=self.restart)
+        client = open_client(self.simulator.url, kind=KillableClient, keep_trying=1.0)
+        client.at_point = fate.at_point
         how = rules(waves=[3, "100%"], attempts=ATTEMPTS)
         targets = [device(sim, self.content) for sim in SIMS[:share]]
         async with client:

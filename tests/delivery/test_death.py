@@ -1,4 +1,4 @@
-"""SIGKILL, wherever it hits: the next try goes on, and each device gets one command."""
+"""A process is killed at any point: the next try goes on, and each device gets one command."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_process_may_be_killed_anywhere(simulator: Simulator, tmp_path: Path) 
         death for number in range(STORIES) for death in json.loads((tmp_path / f"{number}/deaths.json").read_text())
     ]
     assert len(died) >= 8 * STORIES
-    assert {point for point, _ in died} >= {*POINTS}  # a fast machine may leave the clock nobody to kill
+    assert {point for point, _ in died} >= {*POINTS}  # a fast process may end before the clock kills it
     assert commands_by_device(simulator) == once_each(targets)
     accepted = {(command["sim_name"], command["sid"], "sent") for command in simulator.commands()}
     rows = [

@@ -1,4 +1,4 @@
-"""Connections that are lost, replies that lie, and a list that lags: each of 2,000 devices gets one command."""
+"""Lost connections, wrong replies and a list that lags: each of 2,000 devices gets one command."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import anyio
 import pytest
 from support import (
     POST,
-    ReachingClient,
+    KillableClient,
     TextStore,
     commands_by_device,
     devices,
@@ -69,13 +69,13 @@ def after(count: int, action: Callable[[], None]) -> Callable[[str], None]:
     """Return what a client calls at each point: it acts when so many POSTs were answered, before they are recorded."""
     answered = 0
 
-    def reach(point: str) -> None:
+    def at_point(point: str) -> None:
         nonlocal answered
         answered += point == "between a POST and its record"
         if answered == count:
             action()
 
-    return reach
+    return at_point
 
 
 @pytest.mark.parametrize("busy_with", ["sending", "looking up", "a pause that the API asked for"])
@@ -122,7 +122,7 @@ async def test_a_command_that_waits_for_max_rate_when_the_task_is_killed_is_know
 ) -> None:
     left: set[str] = set()
 
-    class Watched(ReachingClient):
+    class Watched(KillableClient):
         async def send(
             self, command: IpCommandRequest, *, may_leave: Callable[[], None] = lambda: None, **options: Any
         ) -> IpCommand:
@@ -135,7 +135,7 @@ async def test_a_command_that_waits_for_max_rate_when_the_task_is_killed_is_know
     store = TextStore()
     async with open_client(simulator.url, kind=Watched, pace=Pace(20, max_rate=100)) as client:
         with anyio.CancelScope() as task:
-            client.reach = after(20, task.cancel)
+            client.at_point = after(20, task.cancel)
             await a_try(client, store)
 
     unknown = {sim for sim, status in (await reported(store)).items() if status == "unknown"}
@@ -209,8 +209,8 @@ async def line_to(url: str) -> AsyncIterator[tuple[str, Callable[[], None]]]:
 @pytest.mark.anyio
 async def test_an_api_that_goes_away_in_mid_run(simulator: Simulator) -> None:
     store = TextStore()
-    async with line_to(simulator.url) as (url, cut), open_client(url, kind=ReachingClient, keep_trying=0.3) as client:
-        client.reach = after(80, cut)
+    async with line_to(simulator.url) as (url, cut), open_client(url, kind=KillableClient, keep_trying=0.3) as client:
+        client.at_point = after(80, cut)
         with pytest.raises((NotConnectedError, ServerError)):
             await a_try(client, store)
     assert 80 <= len(simulator.commands()) < len(TARGETS)

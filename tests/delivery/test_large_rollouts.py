@@ -1,4 +1,4 @@
-"""What holds for a million devices, shown on some hundreds: all that is done in parts adds up to the whole."""
+"""A million devices are handled in parts. Here the parts are small, so that some hundred devices need many."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_others_that_settle_later_are_waited_for_next(night: TaskRun) -> N
 
 
 @pytest.mark.anyio
-async def test_where_many_are_open_the_list_is_read_and_the_newest_are_asked_for_by_name(
+async def test_when_many_are_open_the_list_is_read_and_the_newest_are_fetched_by_sid(
     night: TaskRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The list shows nothing of the last five minutes, so the newest have to be asked for."""
@@ -163,7 +163,7 @@ def test_a_task_that_is_killed_while_it_plans_stops_planning(
 
 
 def test_a_session_that_was_cancelled_runs_nothing_more(simulator: Simulator) -> None:
-    """On this relies who looks now and then whether to go on."""
+    """Code that checks from time to time whether it may go on relies on this."""
     session = Session(open_client(simulator.url))
     session.cancel()
     with pytest.raises(CancelledError):

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from support import (
     POST,
-    ReachingClient,
+    KillableClient,
     TextStore,
     commands_by_device,
     device,
@@ -185,7 +185,7 @@ async def test_many_pages_of_others_commands_are_read_through(simulator: Simulat
     simulator.faults({"kind": "drop_after", "count": len(ours), **POST})
     targets_seen: list[str] = []
 
-    class CrowdedClient(ReachingClient):
+    class CrowdedClient(KillableClient):
         async def iter_ip_commands(self, **query: Any) -> AsyncIterator[IpCommand]:
             if not targets_seen:
                 targets_seen.append("now the others send")
@@ -269,7 +269,7 @@ async def test_a_command_over_which_the_api_breaks_counts_as_refused_while_other
 ) -> None:
     attempts = 0
 
-    class BreakingClient(ReachingClient):
+    class BreakingClient(KillableClient):
         async def send(self, command: IpCommandRequest, **options: Any) -> IpCommand:
             nonlocal attempts
             if command.sim == broken.sim:
@@ -296,7 +296,7 @@ async def test_an_outage_counts_against_no_command_that_was_under_way(simulator:
     served, struck = devices(200)[:60], devices(200)[60:]
     left = {one.sim: MOST_SENDINGS for one in struck}
 
-    class StruckClient(ReachingClient):
+    class StruckClient(KillableClient):
         async def send(self, command: IpCommandRequest, **options: Any) -> IpCommand:
             if left.get(command.sim):
                 left[command.sim] -= 1

@@ -1,4 +1,4 @@
-"""A gate judges by statuses that were read, and never by the API's bad moment."""
+"""A gate judges by statuses that were read, and never because the API fails for a moment."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def execute(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return run
 
 
-def test_a_failed_look_at_the_deadline_halts_nothing(simulator: Simulator, execute) -> None:
+def test_a_failed_read_at_the_deadline_halts_nothing(simulator: Simulator, execute) -> None:
     simulator.faults({"kind": "error_before", "status": 503, "skip": 1, "count": 2, **GET})  # after the date
 
     summary = execute(wave_timeout=0)
@@ -47,7 +47,7 @@ def test_a_failed_look_at_the_deadline_halts_nothing(simulator: Simulator, execu
     assert (summary["sent"], summary["halted"]) == (COUNT, False)
 
 
-def test_statuses_that_cannot_be_read_are_for_the_next_try(simulator: Simulator, execute) -> None:
+def test_when_statuses_cannot_be_read_the_next_try_reads_them(simulator: Simulator, execute) -> None:
     simulator.faults({"kind": "error_before", "status": 503, "skip": 1, **GET})
     with pytest.raises(AirflowException, match="could not be read") as failure:
         execute(wave_timeout=0)

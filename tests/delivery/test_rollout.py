@@ -1,4 +1,4 @@
-"""Waves, gates, second attempts: what leaves when, and what is said of it."""
+"""Waves, gates and second attempts: what leaves when, and what the summary says."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ async def test_restart_after_a_clear_sends_to_all_again(night) -> None:
     assert set(commands_by_device(one.simulator).values()) == {2}
 
 
-async def test_a_second_attempt_waits_its_time_and_goes_to_those_that_failed_alone(night) -> None:
+async def test_a_second_attempt_waits_for_its_delay_and_goes_only_to_devices_that_failed(night) -> None:
     one = night(attempts=3, attempt_delay=300.0)
     one.simulator.set_behaviour(["device-0001", "device-0002"], network="offline")
     before = one.wait
@@ -186,7 +186,7 @@ async def test_refused_devices_are_reported_and_not_sent_again(night) -> None:
     assert (await one.try_it(targets)).summary["sent"] == 9
 
 
-async def test_sims_that_join_the_fleet_meanwhile_are_reached_wherever_they_come_in(night) -> None:
+async def test_sims_that_join_the_fleet_meanwhile_get_a_command_wherever_they_are_listed(night) -> None:
     one = night(waves=[5, 10, "100%"])
     targets = devices(20)
     fewer = [target for target in targets if target.sim not in ("device-0001", "device-0007")]
@@ -202,7 +202,7 @@ async def test_sims_that_join_the_fleet_meanwhile_are_reached_wherever_they_come
     assert commands_by_device(one.simulator) == once_each(targets)
 
 
-async def test_sims_that_leave_the_fleet_meanwhile_take_nobody_with_them(night) -> None:
+async def test_sims_that_leave_the_fleet_meanwhile_do_not_stop_the_others(night) -> None:
     one = night(waves=[5, 10, "100%"])
     await one.step(devices(20), fresh=True)
     one.simulator.advance(60)

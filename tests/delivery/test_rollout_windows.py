@@ -1,4 +1,4 @@
-"""No command leaves outside the window, wherever it waits when the window closes."""
+"""No command leaves outside the window, whatever it waits for when the window closes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_it_waits_for_the_window_to_open(night: TaskRun) -> None:
     assert end.summary["sent"] == 20
 
 
-async def test_what_the_window_shuts_out_is_sent_in_the_next_by_the_next_try(night: TaskRun) -> None:
+async def test_devices_for_which_the_window_closed_get_their_command_in_the_next_window(night: TaskRun) -> None:
     night.how = rules(window=NIGHTLY, wave_timeout=900.0, waves=[10, "100%"])
     before = night.wait
 
@@ -116,7 +116,9 @@ async def test_no_second_attempt_leaves_outside_it(night: TaskRun) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 20])
-async def test_what_was_lost_is_looked_up_at_any_hour_and_sent_at_none_but_its_own(night: TaskRun, count: int) -> None:
+async def test_unknown_commands_are_looked_up_at_any_hour_and_sent_only_in_the_window(
+    night: TaskRun, count: int
+) -> None:
     """Half of the commands of a try that died were accepted. By day the next one claims those and sends no other."""
     night.clock.move_to(at("04:59"))
     targets = devices(count)

@@ -1,4 +1,4 @@
-"""A whole Airflow of one's own: scheduler, DAG processor, triggerer and API server, each a process, as in production.
+"""A whole Airflow for a test: scheduler, DAG processor, triggerer and API server, each a process, as in production.
 
 ``airflow standalone`` starts the same four, but on fixed ports and with a pause of seconds between them.
 """
@@ -86,7 +86,7 @@ class Airflow:
         end_sessions(self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], name)
 
     def stop(self) -> None:
-        """End everything. Nothing of it is needed any more, so nobody is asked to end in an orderly way."""
+        """Kill everything: nothing of it is needed any more."""
         _kill_all(self._sessions)
         for component in self._components.values():
             component.wait()
@@ -183,7 +183,7 @@ class Airflow:
         return lines
 
     def tails(self) -> str:
-        """Return the ends of all logs, tasks' and components', for whoever reads a failed test."""
+        """Return the last lines of all logs, of tasks and components, for the report of a failed test."""
         logs = [*sorted(self.home.glob("logs/dag_id=*/**/attempt=*")), *sorted(self.home.glob("*.out"))]
         return "\n".join(line for path in logs for line in ["", f"--- {path.relative_to(self.home)}", *_tail(path)])
 
@@ -198,7 +198,7 @@ class Airflow:
             if errors := self.call("GET", "importErrors")["import_errors"]:
                 raise RuntimeError(f"a DAG file cannot be imported: {errors}")
             return len(self.call("GET", "dags")["dags"]) >= len(list(dags.glob("*.py")))
-        except OSError:  # nobody listens yet
+        except OSError:  # no server listens yet
             return False
 
     def _output(self, name: str) -> Path:
@@ -261,7 +261,7 @@ def _task(dag_id: str, run_id: str, task_id: str) -> str:
 
 
 def _kill_all(sessions: set[int]) -> None:
-    while members := _members(sessions):  # again, for one may have started another meanwhile
+    while members := _members(sessions):  # again, because a process may have started another meanwhile
         for member in members:
             with suppress(psutil.NoSuchProcess):
                 member.kill()

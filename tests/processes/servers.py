@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis out of Debian's packages, each for as long as a test needs it."""
+"""PostgreSQL and Redis from Debian's packages, each for as long as a test needs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg2
 
 PATIENCE = 600.0  # seconds for what takes some on a quiet machine; it only ends a test that hangs
-#: Nothing outlives the test, so nothing need wait for the disk.
+#: The data is thrown away after the test, so PostgreSQL need not wait for the disk.
 POSTGRES_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 
 
@@ -31,7 +31,7 @@ def run_postgres() -> Iterator[str]:
     programs = _postgres_programs()
     if programs is None:
         raise RuntimeError("PostgreSQL is not installed")
-    # It refuses root. Whom it runs as must be able to enter the folder, so the folder is not one of pytest's.
+    # It refuses to run as root. Its user must be able to enter the folder, so it is not one of pytest's folders.
     user = "nobody" if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="supersim-postgres-") as folder:
         if user:

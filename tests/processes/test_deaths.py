@@ -1,7 +1,7 @@
 """The triggerer dies, the scheduler dies, and people mark tasks failed, while commands are sent and waited for.
 
 One Airflow serves all tests here, and what it does goes side by side. Where commands are to wait, their simulator's
-clock stands still. On SQLite, where one writes at a time, Airflow's API server can block itself for seconds.
+clock is stopped. On SQLite, where one writes at a time, Airflow's API server can block itself for seconds.
 """
 
 import time
@@ -157,7 +157,7 @@ def test_a_killed_triggerer_costs_no_wait(airflow, stopped, runs, taken_over):
     before = sent(stopped)
     assert before == WAITING + 2 + 3 * POOLED
     airflow.kill("triggerer")
-    stopped.advance(60)  # while nobody looks
+    stopped.advance(60)  # while no triggerer runs
     airflow.start("triggerer", *LOCAL["triggerer"])
     for name in ("waiting", "pooled"):
         assert airflow.wait_until_over(name, runs[name]) == "success"

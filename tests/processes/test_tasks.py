@@ -1,6 +1,6 @@
-"""Through a whole Airflow, with a scheduler that knows nothing of tests: processes die, people clear tasks.
+"""A whole Airflow runs the tasks: processes die, people clear tasks.
 
-One Airflow serves all tests here. Their runs go side by side, for most of the time is waiting.
+One Airflow serves all tests here. Their runs go side by side, because most of the time is waiting.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""``lint-imports``, which ``make check`` runs, holds the design's arrows: shown by breaking each of them in a copy."""
+"""``lint-imports`` finds imports against the design's arrows: each test breaks one in a copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shipped: the package with its types and its licence, and nothing else; and it works where nothing else is."""
+"""What is shipped: the package with its types and its licence, nothing else. It works in an empty environment."""
 
 from __future__ import annotations
 

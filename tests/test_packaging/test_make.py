@@ -1,4 +1,4 @@
-"""What ``make`` calls: the set-up's complaints, the demo, and Airflow brought up for real."""
+"""What ``make`` calls: the errors of the set-up, the demo, and ``make up`` with a real Airflow."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_machine_without_a_python_is_told_what_to_install(checkout, tmp_path):
     assert not (tmp_path / ".venv").exists()
 
 
-def test_a_python_that_is_too_old_is_none(checkout, tmp_path):
+def test_a_python_that_is_too_old_is_not_used(checkout, tmp_path):
     too_old = interpreter(tmp_path, "exit 1")  # as it answers the question for its version
 
     shown = run(
@@ -167,7 +167,7 @@ def test_up_brings_airflow_with_everything_in_place_and_takes_all_of_it_down(che
     monkeypatch.syspath_prepend(checkout)
     from scripts.airflow_api import AirflowApi
 
-    # Elsewhere, for an Airflow that was up yesterday knows of a night that has fallen due since.
+    # In a copy, because an Airflow that was up yesterday would run the night that has fallen due since.
     for folder in ("scripts", "dags_examples"):
         shutil.copytree(checkout / folder, tmp_path / folder)
     with up(tmp_path) as (process, printed):
@@ -221,7 +221,7 @@ def processes_below(pid: int) -> list[int]:
 
 
 def alive(pid: int) -> bool:
-    """Return whether a process still runs; one that has ended and that nobody has asked for does not."""
+    """Return whether a process still runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
