@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_supersim.api.errors import SuperSimError, Verdict
 from airflow_provider_supersim.delivery.once.ledger import LedgerTakenError
 from airflow_provider_supersim.delivery.waiting.sentences import overdue_sentence, unreadable_sentence
-from airflow_provider_supersim.delivery.waiting.watcher import GRACE, Waited, Watcher, watcher_of
+from airflow_provider_supersim.delivery.waiting.watcher import GRACE, EventError, Waited, Watcher, watcher_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
@@ -118,7 +118,7 @@ def read_event(event: Any) -> Waited:
     """
     try:
         return Waited.from_event(event)
-    except ValueError as error:
+    except EventError as error:
         raise AirflowException(f"The trigger sent an event that cannot be read ({error}): {event!r}") from error
 
 

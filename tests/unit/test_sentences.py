@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_supersim.api.models import Direction, IpCommand, PayloadType, Status
 from airflow_provider_supersim.delivery.waiting import sentences as outcome
-from airflow_provider_supersim.delivery.waiting.watcher import Waited
+from airflow_provider_supersim.delivery.waiting.watcher import EventError, Waited
 
 
 def command(number, status, **changes):
@@ -125,5 +125,5 @@ def test_an_event_reads_back_as_what_it_was(waited):
 
 @pytest.mark.parametrize("event", [None, "done", [], {}, {"status": "success"}, {"commands": [{"sid": "HG1"}]}, 7])
 def test_an_event_of_another_kind_is_refused(event):
-    with pytest.raises(ValueError, match=r"\w"):
+    with pytest.raises(EventError, match=r"\w"):
         Waited.from_event(event)

@@ -1,6 +1,6 @@
-"""One poller for every command of an account that anyone in this process waits for.
+"""One poller for all commands of an account that anything in this process waits for.
 
-Ten thousand may wait at once: whatever happens for one of them must not cost a look at all of them.
+Ten thousand may wait at once, so nothing that happens to one of them may cost a look at all of them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -22,14 +22,21 @@ from airflow_provider_supersim.delivery.waiting.status_reader import StatusReade
 
 log = logging.getLogger(__name__)
 
-FAILED_ROUNDS = 10  # in a row: only a full good round starts the count anew
-SLOWEST = 4  # times the interval that was asked for, when nothing moves
+#: Failed rounds in a row after which everyone is told. One round without a failure resets the count.
+FAILED_ROUNDS = 10
+#: The pause between two rounds, in intervals: the first while statuses change, the last after some rounds without.
+PAUSES = (1.0, 1.5, 2.25, 3.375, 4.0)
+#: Random part of a pause, so that pollers of several processes do not stay in step.
 JITTER = 0.1
+#: Seconds after a deadline that a round under way gets to end.
+GRACE = 30.0
 KNOWN_STATUSES = frozenset(Status)
-GRACE = 30.0  # seconds after a deadline in which a round that hangs may still end
-
 
 OnRead = Callable[[IpCommand], None]
+
+
+class EventError(ValueError):
+    """A dict that is not the event of a wait: the trigger's version of this provider is another one."""
 
 
 class Waited(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +45,7 @@ class Waited(msgspec.Struct, frozen=True, kw_only=True):
     :ivar commands: each command as it was last read
     :ivar unread: sids that could not be read even once
     :ivar error: why reading ended before the deadline, in one sentence
-    :ivar retryable: whether waiting again may go better
+    :ivar retryable: waiting again may go better
     """
 
     commands: list[IpCommand] = []
@@ -59,192 +66,206 @@ class Waited(msgspec.Struct, frozen=True, kw_only=True):
     def from_event(cls, event: Any) -> Waited:
         """Read what :meth:`to_event` made.
 
-        :raises ValueError: for anything else
+        :raises EventError: it is something else
         """
         if not isinstance(event, dict) or set(event) != set(cls.__struct_fields__):
-            raise ValueError(f"its fields are not {', '.join(cls.__struct_fields__)}")
-        return msgspec.convert(event, cls, dec_hook=parse_field)
+            raise EventError(f"its fields are not {', '.join(cls.__struct_fields__)}")
+        try:
+            return msgspec.convert(event, cls, dec_hook=parse_field)
+        except msgspec.ValidationError as error:
+            raise EventError(str(error)) from None
 
 
-class _Ticket:
-    """One waiter: the commands that it still waits for, and those that it has."""
-
-    __slots__ = ("alone", "deadline", "done", "interval", "on_read", "read", "waiting")
+class _Waiter:
+    """One call of :meth:`Watcher.wait`: the commands that are not settled yet, and what was read of all."""
 
     def __init__(self, sids: Iterable[str], interval: float, deadline: float, on_read: OnRead | None) -> None:
-        self.waiting = set(sids)
-        self.alone = (self,)  # one for all its commands, nearly all of which nobody else waits for
-        self.on_read = on_read
+        self.open = set(sids)
         self.read: dict[str, IpCommand] = {}
+        self.on_read = on_read
         self.interval = interval
         self.deadline = deadline
         self.done: asyncio.Future[Waited] = asyncio.get_running_loop().create_future()
 
     def take(self, command: IpCommand) -> None:
-        """Keep what was read, or hand it on."""
+        """Keep what was read, or hand it on; end the wait with the last command that is settled."""
+        sid = str(command.sid)
         if self.on_read:
             self.on_read(command)
         else:
-            self.read[str(command.sid)] = command
+            self.read[sid] = command
+        if command.status.settled:
+            self.open.discard(sid)
+            if not self.open:
+                self.end()
 
-    def state(self, error: SuperSimError | None = None) -> Waited:
+    def result(self, error: SuperSimError | None = None) -> Waited:
         """Return what is known now."""
         return Waited(
             commands=list(self.read.values()),
-            unread=[] if self.on_read else sorted(self.waiting - self.read.keys()),
+            unread=[] if self.on_read else sorted(self.open - self.read.keys()),
             error=str(error) if error else None,
             retryable=error is None or error.retryable,
         )
 
     def end(self, error: SuperSimError | None = None) -> None:
-        """Tell the waiter what is known."""
+        """End the wait with what is known."""
         if not self.done.done():
-            self.done.set_result(self.state(error))
+            self.done.set_result(self.result(error))
 
     def fail(self, error: Exception) -> None:
-        """Tell the waiter of a failure that is nobody's answer."""
+        """End the wait with an error that is not the API's."""
         if not self.done.done():
             self.done.set_exception(error)
 
 
 class Watcher:
-    """Polls for all waiters of one account on one event loop. Get it with :func:`watcher_of`."""
+    """Polls for all waiters of one account on one event loop. Get it with :func:`watcher_of`.
+
+    :param open_client: makes the client; called when the first waiter comes, again after the last has left
+    """
 
     def __init__(self, open_client: Callable[[], AsyncSuperSimClient]) -> None:
         self._open_client = open_client
         self._reader = StatusReader(self._take, self._gone)
-        self._tickets: set[_Ticket] = set()
-        self._by_sid: dict[str, tuple[_Ticket, ...]] = {}
+        self._waiters: set[_Waiter] = set()
+        self._by_sid: defaultdict[str, set[_Waiter]] = defaultdict(set)  # no sid without a waiter
         self._poller: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._round_began = 0.0
         self._next_round = 0.0
-        self._stretch = 1.0  # of the interval that each one asked for
-        self._calm_rounds = 0
+        self._pause = PAUSES[0]  # in intervals
+        self._quiet_rounds = 0
         self._failed_rounds = 0
-        self._logged: set[str] = set()
+        self._new_statuses: set[str] = set()
 
     async def wait(
         self, sids: Iterable[str], *, interval: float, timeout: float, on_read: OnRead | None = None
     ) -> Waited:
         """Wait until every command is settled, the time is over, or reading has failed for good.
 
-        :param interval: seconds between two looks, less than which nobody waits
+        :param sids: of the commands (``HG…``)
+        :param interval: seconds between two rounds for these commands, at the least
         :param timeout: seconds from now; with 0 each status is read once
-        :param on_read: called with each command as it is read, which the result then does not name
+        :param on_read: called with each command as it is read; the result then names no commands
         """
-        ticket = _Ticket(sids, interval, time.monotonic() + timeout, on_read)
-        if not ticket.waiting:
+        waiter = _Waiter(sids, interval, _now() + timeout, on_read)
+        if not waiter.open:
             return Waited()
-        self._add(ticket)
+        self._add(waiter)
         try:
             async with asyncio.timeout(timeout + GRACE):
-                return await ticket.done
+                return await waiter.done
         except TimeoutError:
-            return ticket.state()
+            return waiter.result()
         finally:
-            self._remove(ticket)
+            self._remove(waiter)
 
-    def _add(self, ticket: _Ticket) -> None:
-        self._tickets.add(ticket)
-        for sid in ticket.waiting:
-            self._by_sid[sid] = self._by_sid.get(sid, ()) + ticket.alone
-        self._calm_rounds = 0
-        self._stretch = min(self._stretch, 1.0)
+    def _add(self, waiter: _Waiter) -> None:
+        self._waiters.add(waiter)
+        for sid in waiter.open:
+            self._by_sid[sid].add(waiter)
+        self._quiet_rounds = 0
+        self._pause = min(self._pause, PAUSES[0])
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll())
-        elif (when := self._due(ticket)) < self._next_round:  # more impatient than the others
-            self._next_round = when
+        elif (due := self._due(waiter)) < self._next_round:
+            self._next_round = due
             self._wake.set()
 
-    def _remove(self, ticket: _Ticket) -> None:
-        self._tickets.discard(ticket)
-        for sid in ticket.waiting:
-            self._forget(sid, ticket)
-        if not self._tickets:
+    def _remove(self, waiter: _Waiter) -> None:
+        self._waiters.discard(waiter)
+        for sid in waiter.open:
+            self._by_sid[sid].discard(waiter)
+            if not self._by_sid[sid]:
+                del self._by_sid[sid]
+        if not self._waiters:
             self._wake.set()
-
-    def _forget(self, sid: str, ticket: _Ticket) -> None:
-        others = tuple(one for one in self._by_sid.get(sid, ()) if one is not ticket)
-        if others:
-            self._by_sid[sid] = others
-        else:
-            self._by_sid.pop(sid, None)
 
     async def _poll(self) -> None:
         try:
-            while self._tickets:  # somebody may have come while the client was being closed
+            while self._waiters:  # again if a waiter came while the client was closing
                 async with self._open_client() as client:
-                    while self._tickets:
-                        self._round_began = time.monotonic()
+                    while self._waiters:
+                        self._round_began = _now()
                         await self._round(client)
-                        await asyncio.sleep(0)  # those who were told leave first, and are not looked after again
+                        await asyncio.sleep(0)  # waiters that were told leave before the next round is planned
                         await self._rest()
         except Exception as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
-            for ticket in self._tickets:
-                ticket.fail(error)
+            for waiter in self._waiters:
+                waiter.fail(error)
 
     async def _round(self, client: AsyncSuperSimClient) -> None:
         before = len(self._by_sid)
-        overdue = [ticket for ticket in self._tickets if ticket.deadline <= self._round_began]
+        overdue = [waiter for waiter in self._waiters if waiter.deadline <= self._round_began]
         try:
-            await self._reader.read(client, set(self._by_sid), {sid for ticket in overdue for sid in ticket.waiting})
+            await self._reader.read(client, set(self._by_sid), {sid for waiter in overdue for sid in waiter.open})
         except SuperSimError as error:
             self._failed_rounds += 1
             if error.retryable and self._failed_rounds < FAILED_ROUNDS:
-                log.warning("Failed to read statuses (%s of %s): %s", self._failed_rounds, FAILED_ROUNDS, error)
+                log.warning(
+                    "Statuses cannot be read (%s of %s times in a row), trying again: %s [statuses-failing]",
+                    self._failed_rounds,
+                    FAILED_ROUNDS,
+                    error,
+                )
             else:
-                self._failed_rounds = 0  # those who come later have the whole budget
+                self._failed_rounds = 0  # waiters that come later have the whole budget
                 overdue = []
-                for ticket in self._tickets:
-                    ticket.end(error)
+                for waiter in self._waiters:
+                    waiter.end(error)
         else:
             self._failed_rounds = 0
-            self._calm_rounds = self._calm_rounds + 1 if len(self._by_sid) >= before else 0
-        for ticket in overdue:
-            ticket.end()
+            self._quiet_rounds = self._quiet_rounds + 1 if len(self._by_sid) >= before else 0
+        for waiter in overdue:
+            waiter.end()
 
     def _take(self, command: IpCommand) -> None:
         if command.status not in KNOWN_STATUSES:
-            self._log_once(f"Status {command.status.value!r} is new to this provider; it is waited on like 'queued'.")
+            self._warn_of(command.status)
         sid = str(command.sid)
-        for ticket in self._by_sid.get(sid, ()):
-            ticket.take(command)
-            if command.status.settled:
-                ticket.waiting.discard(sid)
-                self._forget(sid, ticket)
-                if not ticket.waiting:
-                    ticket.end()
+        for waiter in self._by_sid.pop(sid, ()) if command.status.settled else self._by_sid.get(sid, ()):
+            waiter.take(command)
+
+    def _warn_of(self, status: Status) -> None:
+        """Warn of a status that this version does not know, once for each."""
+        if status.value not in self._new_statuses:
+            self._new_statuses.add(status.value)
+            log.warning(
+                "The API has a new status, %r: waiting on, as for 'queued'. Look for an update of "
+                "airflow-provider-supersim [status-new]",
+                status.value,
+            )
 
     def _gone(self, sid: str, error: SuperSimError) -> None:
-        for ticket in self._by_sid.get(sid, ()):
-            ticket.end(error)
+        for waiter in self._by_sid.get(sid, ()):
+            waiter.end(error)
 
     async def _rest(self) -> None:
-        """Sleep until the next round: after the pause, or at the next deadline, for nobody shall end on old news."""
-        slower = min(1.5 ** max(0, self._calm_rounds - 1, self._failed_rounds), SLOWEST)
-        self._stretch = slower * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
-        self._next_round = min((self._due(one) for one in self._tickets if not one.done.done()), default=0.0)
-        while self._tickets and (pause := self._next_round - time.monotonic()) > 0:
+        """Sleep for a pause, or until the next deadline, so that each wait ends right after a look."""
+        rounds = max(self._quiet_rounds - 1, self._failed_rounds, 0)
+        pause = PAUSES[min(rounds, len(PAUSES) - 1)]
+        self._pause = pause * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
+        self._next_round = min((self._due(one) for one in self._waiters if not one.done.done()), default=0.0)
+        while self._waiters and (left := self._next_round - _now()) > 0:
             self._wake.clear()
             try:
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(left):
                     await self._wake.wait()
             except TimeoutError:
                 return
 
-    def _due(self, ticket: _Ticket) -> float:
-        """Return when the ticket wants the next round to begin."""
-        deadline = max(ticket.deadline, self._round_began + min(ticket.interval, 1.0))
-        return min(self._round_began + self._stretch * ticket.interval, deadline)
-
-    def _log_once(self, words: str) -> None:
-        if words not in self._logged:
-            self._logged.add(words)
-            log.warning(words)
+    def _due(self, waiter: _Waiter) -> float:
+        """Return when the waiter wants the next round to begin."""
+        deadline = max(waiter.deadline, self._round_began + min(waiter.interval, 1.0))
+        return min(self._round_began + self._pause * waiter.interval, deadline)
 
 
-#: By event loop and account. Each lives as long as somebody holds it, as all do who wait.
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+#: By event loop and account. A watcher lives as long as something holds it, as all who wait do.
 _WATCHERS: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Hashable, Watcher]] = WeakKeyDictionary()
 
 
@@ -252,7 +273,7 @@ def watcher_of(account: Hashable, open_client: Callable[[], AsyncSuperSimClient]
     """Return the watcher that all who wait for this account on this event loop share.
 
     :param account: equal for those that may share
-    :param open_client: makes the client; one that does not keep trying, for the watcher's own budget counts
+    :param open_client: makes the client, which must not retry: the watcher itself counts failures and tries again
     """
     watchers = _WATCHERS.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
     watcher = watchers.get(account)
