@@ -1,4 +1,4 @@
-"""The simulator as a pytest fixture, for tests of DAGs that need neither an account nor SIM cards.
+"""The simulator as a pytest fixture: tests of DAGs need no account and no SIM cards.
 
 In ``conftest.py``::
 

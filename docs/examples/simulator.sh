@@ -1,4 +1,4 @@
-# The simulator by its command line and its control plane.
+# Using the simulator from its command line and through its control plane.
 
 # [START run]
 supersim-simulator --port 8025 --sims 200 --offline 3

@@ -31,7 +31,7 @@ class _Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field
 
 
 class TooManyRequests(_Fault, tag="too_many_requests"):
-    """429 without any processing."""
+    """429, and nothing was done."""
 
     retry_after: Annotated[int, Meta(ge=0)] | None = None
 

@@ -1,6 +1,6 @@
 """The UDP sockets of devices. One socket for each port serves all devices: it is bound to every address.
 
-IP_PKTINFO tells for which device's address a datagram is, and sets the address from which an answer leaves. So a
+IP_PKTINFO tells which device's address a datagram was sent to, and sets the address from which an answer leaves. So a
 hundred thousand SIMs cost one file descriptor for each port.
 """
 

@@ -148,7 +148,7 @@ def _greeting(url: str, simulation: Simulation) -> str:
 
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()  # the program that started this may wait for the first line
+    sys.stdout.flush()  # the program that started this waits for the first line
 
 
 def _fail(reason: str) -> int:

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 class Simulator:
     """A running simulator.
 
-    :param url: its base URL, which is what a connection's host is.
+    :param url: its base URL, which is also the host of a connection.
     :param log: the file that its standard error goes to.
     """
 
@@ -29,8 +29,8 @@ class Simulator:
         self._log = log
 
     def log(self) -> str:
-        """Return what it has logged so far."""
-        descriptor = self._log.fileno()  # pread: the writer shares this file's position
+        """Return what the simulator has logged so far."""
+        descriptor = self._log.fileno()  # pread: the simulator writes at this file's position
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
     # --- connecting ---------------------------------------------------------------------------------------------
@@ -41,7 +41,7 @@ class Simulator:
         return fields
 
     def connection_json(self, vendor: str = "twilio") -> str:
-        """Return the same as text, for an environment variable such as ``AIRFLOW_CONN_SUPERSIM_DEFAULT``."""
+        """Return the connection as JSON, for an environment variable such as ``AIRFLOW_CONN_SUPERSIM_DEFAULT``."""
         return json.dumps(self.connection(vendor))
 
     def options(self) -> Json:
@@ -49,12 +49,12 @@ class Simulator:
         options: Json = self.control("GET", "")["options"]
         return options
 
-    # --- turning the world --------------------------------------------------------------------------------------
+    # --- changing the world -------------------------------------------------------------------------------------
 
     def reset(self, **options: Any) -> None:
         """Begin a fresh world: no commands, no faults, default settings, the clock running.
 
-        :param options: what is to differ from the start, such as ``sims=1000`` or ``settle=0``
+        :param options: options that differ from those of the start, such as ``sims=1000`` or ``settle=0``
             (see ``supersim-simulator --help``).
         """
         self.control("POST", "reset", options)
@@ -65,12 +65,15 @@ class Simulator:
         :param fleets: ``unique_name`` and, if wanted, ``data_enabled``, ``data_limit``, ``ip_commands_url``,
             ``ip_commands_method``.
         :param sims: ``unique_name``, ``iccid``, ``fleet``, ``status``, ``behaviour``; or ``count`` with ``prefix``.
-        :return: ``{"fleets": [...], "sims": [...]}`` as they were made.
+        :return: ``{"fleets": [...], "sims": [...]}`` as they were added.
         """
         return self.control("POST", "seed", {"fleets": fleets or [], "sims": sims or []})
 
     def stop_clock(self, at: str | None = None) -> Json:
-        """Freeze the time, at an ISO 8601 moment if one is given."""
+        """Freeze the time.
+
+        :param at: the moment to go to first, in ISO 8601; default None: the present one.
+        """
         return self.control("POST", "clock", {"stop": True} | ({} if at is None else {"set": at}))
 
     def run_clock(self) -> Json:
@@ -78,9 +81,9 @@ class Simulator:
         return self.control("POST", "clock", {"run": True})
 
     def advance(self, seconds: float) -> Json:
-        """Move the clock on; all that falls due on the way has happened when this returns.
+        """Move the clock forward; everything that falls due on the way has happened when this returns.
 
-        Callbacks are the exception: they are on their way, and :meth:`commands` shows what came of them.
+        Only callbacks can take longer: :meth:`commands` shows how they ended.
         """
         return self.control("POST", "clock", {"advance": seconds})
 
@@ -93,7 +96,7 @@ class Simulator:
         return self.control("PATCH", "settings", changes)
 
     def faults(self, *faults: Json) -> list[Json]:
-        """Put these faults in place of those before; without any, end them all.
+        """Use these faults instead of the earlier ones; without arguments, end all faults.
 
         :param faults: such as ``{"kind": "drop_after", "ratio": 0.05, "method": "POST"}``.
         :return: the faults, each with the number of times it ``fired``.
@@ -112,7 +115,7 @@ class Simulator:
         :param sims: a sid or unique_name, a list of them, or ``"all"``.
         :param behaviour: any of ``network`` (online, offline, flapping, never), ``period``, ``phase``, ``settle``,
             ``outcome``, ``answer`` (none, echo, payload), ``answer_text``, ``answer_base64``, ``answer_delay``,
-            ``device``; :class:`.behaviour.Behaviour` says what each does.
+            ``device``; see :class:`.world.behaviour.Behaviour`.
         """
         chosen = [sims] if isinstance(sims, str) and sims != "all" else sims
         self.control("PATCH", "devices", {"sims": chosen, "behaviour": behaviour})
@@ -125,12 +128,12 @@ class Simulator:
         """Change a Fleet's data_enabled, data_limit, ip_commands_url or ip_commands_method."""
         return self.control("PATCH", f"fleets/{quote(fleet, safe='')}", fields)
 
-    # --- the ground truth ---------------------------------------------------------------------------------------
+    # --- what happened ------------------------------------------------------------------------------------------
 
     def commands(self, sim: str | None = None, *, direction: str = "to_sim", status: str | None = None) -> list[Json]:
         """Return every accepted command in order.
 
-        :param direction: to_sim, from_sim or all.
+        :param direction: to_sim, from_sim or all; default to_sim.
         """
         return self._all("commands", sim=sim, direction=direction, status=status)
 
@@ -139,7 +142,7 @@ class Simulator:
         return self._all("datagrams", sim=sim)
 
     def sims(self, fleet: str | None = None, *, status: str | None = None) -> list[Json]:
-        """Return the SIMs in the order of their making."""
+        """Return the SIMs in the order in which they were added."""
         return self._all("sims", fleet=fleet, status=status)
 
     def fleets(self) -> list[Json]:
@@ -151,24 +154,24 @@ class Simulator:
         return self._all("alerts")
 
     def requests(self) -> Json:
-        """Return what came in: counts, the highest concurrency, and the last few hundred requests in full."""
+        """Return the requests that came in: counts, the highest concurrency, and the last few hundred in full."""
         return self.control("GET", "requests")
 
     def forget_requests(self) -> None:
-        """Count requests anew."""
+        """Count requests again from zero."""
         self.control("DELETE", "requests")
 
     def summary(self, fleet: str | None = None) -> Json:
         """Return counts of commands by status, of datagrams, and of SIMs with no, one and more commands."""
         return self.control("GET", "summary" + _query(fleet=fleet))
 
-    # --- the wire -----------------------------------------------------------------------------------------------
+    # --- the control plane --------------------------------------------------------------------------------------
 
     def control(self, method: str, path: str, body: Any = None) -> Json:
         """Call the control plane.
 
         :param path: what follows ``/_simulator/``.
-        :raises ValueError: it refused, with its reason.
+        :raises ValueError: the simulator refused; the message has its reason.
         """
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}

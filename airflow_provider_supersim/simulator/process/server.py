@@ -21,8 +21,8 @@ from airflow_provider_supersim.simulator.process.app import App
 from airflow_provider_supersim.simulator.world.options import Options
 
 
-class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # which of uvicorn's it is shows at run time
-    """Leaves the transport where a fault can find it: cutting a connection is not in ASGI's vocabulary."""
+class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # uvicorn chooses the class at run time
+    """Puts the transport into the ASGI state, so that a fault can cut the connection: ASGI has no word for that."""
 
     app_state: dict[str, Any]
 
@@ -32,7 +32,7 @@ class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # which of
 
 
 class _Server(uvicorn.Server):
-    """Ends at once and with exit code 0, where uvicorn would end by the signal itself."""
+    """Ends at once and with exit code 0. Uvicorn's own server ends by the signal."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -49,7 +49,7 @@ class _Server(uvicorn.Server):
         await self.stop.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Replies that are held back on purpose end here. To uvicorn each of them is an error with a traceback.
+        # Replies that are delayed on purpose end here. Uvicorn would log each of them as an error with a traceback.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
@@ -57,7 +57,7 @@ class _Server(uvicorn.Server):
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Open the API's socket, so that a taken port shows before anything else happens.
+    """Open the API's socket before anything else, so that a taken port shows at once.
 
     :raises OSError: the port is taken or the address is not this host's.
     """
@@ -82,8 +82,8 @@ def run(
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    :param announce: called once requests are taken.
-    :param until_stdin_closes: end as well when standard input does: whoever started this is gone then.
+    :param announce: called when the server accepts requests.
+    :param until_stdin_closes: end also when standard input closes, because the program that started this has ended.
     """
 
     async def serve() -> None:
@@ -99,12 +99,12 @@ def run(
             server_header=False,
             date_header=False,  # the simulator's clock tells the date
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=0,  # replies that hang on purpose must not hold up the end
+            timeout_graceful_shutdown=0,  # replies that hang on purpose must not delay the end
         )
         server = _Server(config)
         if until_stdin_closes:
             asyncio.get_running_loop().add_reader(sys.stdin, server.stop.set)
-        listener.listen(config.backlog)  # from here on requests wait; uvicorn takes them in a moment
+        listener.listen(config.backlog)  # from here on requests wait until uvicorn takes them
         announce(simulation)
         await server.serve(sockets=[listener])
         await simulation.close()
@@ -115,7 +115,7 @@ def run(
 
 def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # no dependency: used where it happens to be installed
+        import uvloop  # not a dependency: used if it is installed
     except ImportError:
         return None
     return uvloop.new_event_loop

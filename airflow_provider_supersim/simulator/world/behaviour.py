@@ -1,4 +1,4 @@
-"""How a device behaves: whether it has a network, what becomes of a command, and what it answers."""
+"""How a device behaves: whether it has a network, how its commands end, and what it answers."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """One device's behaviour. ``PATCH /_simulator/devices`` takes any part of it.
 
     :param network: ``online``; ``offline``: commands fail with 83401; ``flapping``: online in the first half of
-        every period; ``never``: commands stay queued for ever.
-    :param period: seconds of one flap, by the simulator's clock.
-    :param phase: seconds by which a flap is shifted; phase ``period / 2`` starts offline.
-    :param settle: seconds from queued to sent or failed, instead of the setting.
-    :param outcome: what becomes of a command whatever the network says. ``sent`` on an offline device is the case
-        that matters most in the field: the API calls the command sent and the device never sees it.
+        every period; ``never``: commands stay queued. Default ``online``.
+    :param period: seconds of one flap, by the simulator's clock; default 60.
+    :param phase: seconds by which a flap is shifted; default 0. With ``period / 2`` the device begins offline.
+    :param settle: seconds from queued to sent or failed; default None: as in the settings.
+    :param outcome: ``sent`` or ``failed``, whether the device has a network or not; default None: the network decides.
+        ``sent`` on an offline device is the case to prepare for: the API says sent and the device never sees it.
     :param answer: what the device sends back: nothing, what it received, or ``answer_text``/``answer_base64``.
-    :param answer_delay: seconds until it answers.
-    :param device: ``external``: no virtual device listens; the datagram goes to whatever program on this host has
-        bound the device's address, and may be answered by it.
+    :param answer_text: payload of an answer, as text.
+    :param answer_base64: payload of an answer, in base64; it takes precedence over ``answer_text``.
+    :param answer_delay: seconds until the device answers; default 0.
+    :param device: ``external``: no virtual device listens. The datagram goes to the program on this host that has
+        bound the device's address, and that program can answer. Default ``virtual``.
     """
 
     network: Literal["online", "offline", "flapping", "never"] = "online"
@@ -47,7 +49,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return self.network != "offline"
 
     def reply(self, received: bytes) -> bytes | None:
-        """What the device answers to a datagram; None: nothing."""
+        """Return what the device answers to a datagram; None: nothing."""
         if self.answer == "echo":
             return received
         if self.answer == "payload":
@@ -66,7 +68,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Behaviours:
-    """Every device's behaviour; those that behave like all others cost nothing."""
+    """Every device's behaviour; only those that differ from the default take memory."""
 
     def __init__(self, default: Behaviour) -> None:
         self._default = default
@@ -82,7 +84,7 @@ class Behaviours:
         return behaviour
 
     def patch_all(self, changes: dict[str, Any]) -> Behaviour:
-        """Change the behaviour of all, those with one of their own included; return what the others do."""
+        """Change the behaviour of every device, also of those with their own; return the new default."""
         default = self._default.patched(changes)
         self._own = {number: own.patched(changes) for number, own in self._own.items()}
         self._default = default

@@ -1,4 +1,4 @@
-"""The simulator's clock: wall time until a test stops it, sets it or moves it on."""
+"""The simulator's clock: wall time until a test stops it, sets it or moves it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from itertools import count
 from typing import Any
 
 _SLICE = 500
-"""Timers run in one turn of the event loop while the clock runs: a burst must not hold up requests."""
+"""Most timers that run in one turn of the event loop, so that a burst does not hold up requests."""
 
 
 class Clock:
-    """Tells the time and runs what falls due. Nothing in the simulator moves but by a timer of this clock."""
+    """Tells the time and runs timers. Everything that happens by itself in the world is a timer of this clock."""
 
     def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()  # monotonic, so that NTP cannot move the world
+        # From the monotonic clock, so that a correction of the host's clock does not move the world.
+        self._offset = time.time() - time.monotonic()
         self._stopped_at: float | None = None
         self._timers: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = count()
@@ -34,7 +35,7 @@ class Clock:
 
     @property
     def pending(self) -> int:
-        """How many timers are not due yet."""
+        """Number of timers that are not due yet."""
         return len(self._timers)
 
     def now(self) -> float:
@@ -42,41 +43,41 @@ class Clock:
         return time.monotonic() + self._offset if self._stopped_at is None else self._stopped_at
 
     def at(self, due: float, action: Callable[..., None], *arguments: Any) -> None:
-        """Run ``action(*arguments)`` when the clock reaches ``due``; equal times run in order of asking."""
+        """Run ``action(*arguments)`` when the clock reaches ``due``; equal times run in the order of these calls."""
         heapq.heappush(self._timers, (due, next(self._order), action, arguments))
         self._arm()
 
     def stop(self) -> None:
-        """Freeze the time where it is."""
+        """Freeze the time."""
         self._stopped_at = self.now()
         self._disarm()
 
     def run(self) -> None:
-        """Let the time pass again, from where it stands."""
+        """Let the time pass again from the present moment of this clock."""
         if self._stopped_at is not None:
             self._offset = self._stopped_at - time.monotonic()
             self._stopped_at = None
         self._arm()
 
     def advance(self, seconds: float) -> None:
-        """Move on by ``seconds`` and run, before returning, all that falls due on the way, in order."""
+        """Move forward by ``seconds``; every timer that falls due on the way has run, in order, when this returns."""
         self.set(self.now() + seconds)
 
     def set(self, moment: float) -> None:
-        """Move to ``moment``. Forwards, all that falls due on the way runs; backwards, nothing does."""
+        """Move to ``moment``. On the way forward every timer that falls due runs; on the way back none does."""
         was_running = self.running
         self._stopped_at = self.now()
         self._disarm()
         while self._timers and self._timers[0][0] <= moment:
             due, _, action, arguments = heapq.heappop(self._timers)
-            self._stopped_at = max(self._stopped_at, due)  # each sees the time at which it was due
+            self._stopped_at = max(self._stopped_at, due)  # each timer sees the time at which it was due
             action(*arguments)
         self._stopped_at = moment
         if was_running:
             self.run()
 
     def close(self) -> None:
-        """Forget every timer: this clock's world has ended."""
+        """Forget every timer, because this clock's world has ended."""
         self._timers.clear()
         self._disarm()
 
@@ -119,7 +120,7 @@ def http_date(moment: float) -> bytes:
 def parse_iso(text: str) -> float:
     """Read an ISO 8601 time; without an offset it is taken as UTC.
 
-    :raises ValueError: it is not one.
+    :raises ValueError: ``text`` is not such a time.
     """
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

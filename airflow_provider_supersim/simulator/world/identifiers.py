@@ -1,22 +1,22 @@
-"""Numbers to names and back: SIDs, ICCIDs and addresses are computed, so a million SIMs need no table."""
+"""SIDs, ICCIDs and addresses, computed from numbers and back, so that a million SIMs need no table."""
 
 from __future__ import annotations
 
 from hashlib import blake2b
 
-_SPREAD = 0x9E3779B1  # odd, hence invertible modulo 2**32: neighbours get SIDs that look unrelated
+_SPREAD = 0x9E3779B1  # odd, so it has an inverse modulo 2**32; neighbours get SIDs that look unrelated
 _UNSPREAD = pow(_SPREAD, -1, 2**32)
 _WORD = 2**32 - 1
 
 _FIRST_HOST = 2
-"""100.64.0.0 names the network and 100.64.0.1 is where devices send their answers."""
+"""100.64.0.0 is the network itself, and devices send their answers to 100.64.0.1."""
 
 _ISSUER = "8988307"
 _SERIAL = 12
 
 
 class SidCodec:
-    """Makes the SID of the n-th resource of one kind, and finds n again from a SID.
+    """Makes the SID of the n-th resource of one kind, and finds n from a SID.
 
     :param prefix: two letters, such as ``HG``.
     :param seed: the same seed gives the same SIDs.
@@ -33,7 +33,7 @@ class SidCodec:
         return f"{self._prefix}{digest}{(number * _SPREAD & _WORD) ^ self._mask:08x}"
 
     def decode(self, sid: str) -> int | None:
-        """Return the number whose SID this is, or None where it belongs to no number."""
+        """Return the number whose SID this is, or None if it belongs to no number."""
         try:
             number = ((int(sid[-8:], 16) ^ self._mask) * _UNSPREAD) & _WORD
         except ValueError:
@@ -52,7 +52,7 @@ def iccid(number: int) -> str:
 
 
 def iccid_number(text: str) -> int | None:
-    """Return the number of the SIM whose ICCID this is, or None where :func:`iccid` never made it."""
+    """Return the number of the SIM whose ICCID this is, or None if :func:`iccid` never made it."""
     serial = text[len(_ISSUER) : -1]
     if len(serial) != _SERIAL or not serial.isdecimal():
         return None
@@ -71,7 +71,7 @@ def host_ip(number: int) -> str:
 
 
 def device_number(address: str) -> int | None:
-    """Return the number of the SIM with this address on this host, or None where no SIM can have it."""
+    """Return the number of the SIM with this address on this host, or None if no SIM can have it."""
     first, second, third, fourth = (int(part) for part in address.split("."))
     number = ((second - 64) << 16 | third << 8 | fourth) - _FIRST_HOST
     return number if first == 127 and 64 <= second < 128 and number >= 0 else None

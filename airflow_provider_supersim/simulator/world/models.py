@@ -15,7 +15,7 @@ PAYLOAD_TYPES = ("text", "binary")
 
 @dataclass(slots=True, eq=False)
 class Fleet:
-    """A Fleet: what its SIMs may do, and where the API calls when one of them sends something."""
+    """A Fleet: whether its SIMs have data, and the URL that is called when one of them sends something."""
 
     number: int
     sid: str

@@ -25,7 +25,7 @@ class Batch:
     prefix: str | None
     """None: the SIMs have no unique_name."""
     start: int
-    """The number in the name of the first one."""
+    """The number in the name of the first SIM."""
     width: int
 
     def name(self, number: int) -> str | None:
@@ -51,7 +51,7 @@ class Sims:
         return self._batches[-1].last if self._batches else 0
 
     def count(self, fleet: Fleet | None) -> int:
-        """Return how many SIMs a Fleet has; None: how many there are."""
+        """Return the number of SIMs of a Fleet; None: of all SIMs."""
         if fleet is None:
             return len(self)
         generated = sum(batch.last - batch.first for batch in self._batches if batch.fleet is fleet)
@@ -74,7 +74,7 @@ class Sims:
         start: int = 1,
         width: int = 2,
     ) -> range:
-        """Add ``count`` SIMs named ``prefix-start`` and on; return their numbers."""
+        """Add ``count`` SIMs with names from ``prefix-start`` up; return their numbers."""
         first = len(self)
         if count:
             batch = Batch(first, first + count, fleet, status, created, prefix, start, width)

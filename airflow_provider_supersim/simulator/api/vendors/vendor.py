@@ -110,7 +110,7 @@ class Vendor(ABC, Generic[Account]):
 
     @abstractmethod
     def credentials(self) -> list[str]:
-        """Return one line for each login, for the simulator's first words."""
+        """Return one line for each login, to be printed at the start."""
 
     @abstractmethod
     def connection(self, url: str) -> dict[str, Any]:
