@@ -1,4 +1,4 @@
-"""A simulator whose clock stands still, a client for each vendor, and ports that nobody uses."""
+"""A simulator with a stopped clock, a client for each vendor, free ports, and a server for callbacks."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from airflow_provider_supersim.testing import Simulator
 
 @pytest.fixture
 def simulator(supersim_simulator: Simulator) -> Simulator:
-    """A fresh simulator whose clock stands still at New Year 2026."""
+    """A fresh simulator whose clock is stopped at New Year 2026."""
     supersim_simulator.stop_clock(NEW_YEAR)
     return supersim_simulator
 

@@ -1,4 +1,4 @@
-"""The control plane: reset, seed, settings, limits, and the ground truth."""
+"""The control plane: reset, seed, settings, limits, and what it shows of the world."""
 
 import pytest
 from polling import wait_until

@@ -34,7 +34,7 @@ def one_more_vendor():
 
 @pytest.fixture
 def simulator(one_more_vendor):
-    """A fresh world whose clock stands still."""
+    """A fresh world with a stopped clock."""
     one_more_vendor.reset()
     one_more_vendor.stop_clock(NEW_YEAR)
     return one_more_vendor

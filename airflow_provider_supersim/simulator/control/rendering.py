@@ -13,7 +13,7 @@ from airflow_provider_supersim.simulator.devices.network import Datagram
 from airflow_provider_supersim.simulator.world.clock import iso
 from airflow_provider_supersim.simulator.world.identifiers import device_ip, host_ip
 from airflow_provider_supersim.simulator.world.models import Fleet, IpCommand, Sim
-from airflow_provider_supersim.simulator.world.options import LIVE, names
+from airflow_provider_supersim.simulator.world.options import LIVE, marked
 from airflow_provider_supersim.simulator.world.world import World
 
 Json = dict[str, Any]
@@ -168,4 +168,4 @@ def clock(simulation: Simulation) -> Json:
 def settings(simulation: Simulation) -> Json:
     """What ``PATCH /_simulator/settings`` may change."""
     options = simulation.options
-    return {name: getattr(options, name) for name in names(type(options), LIVE)}
+    return {name: getattr(options, name) for name in marked(type(options), LIVE)}

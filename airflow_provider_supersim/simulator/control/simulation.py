@@ -11,7 +11,7 @@ from airflow_provider_supersim.simulator.api.traffic import Traffic
 from airflow_provider_supersim.simulator.api.vendors import Vendors
 from airflow_provider_supersim.simulator.devices.network import DeviceNetwork
 from airflow_provider_supersim.simulator.world.clock import Clock
-from airflow_provider_supersim.simulator.world.options import FIXED, LIVE, Options, names, override
+from airflow_provider_supersim.simulator.world.options import FIXED, LIVE, Options, marked, override
 from airflow_provider_supersim.simulator.world.world import World
 
 
@@ -54,7 +54,7 @@ class Simulation:
         :param changes: options that differ from those of the start.
         :raises ValueError: an option is unknown, has a bad value, or needs a restart.
         """
-        for name in names(type(self.started_with), FIXED):
+        for name in marked(type(self.started_with), FIXED):
             if name in changes:
                 raise ValueError(f"{name}: only a restart can change this")
         options = override(self.started_with, changes)
@@ -68,7 +68,7 @@ class Simulation:
 
         :raises ValueError: a setting is unknown, has a bad value, or needs a reset.
         """
-        settings = names(type(self.options), LIVE)
+        settings = marked(type(self.options), LIVE)
         for name in changes:
             if name not in settings:
                 raise ValueError(f"{name}: not a setting; settings are {', '.join(settings)}")

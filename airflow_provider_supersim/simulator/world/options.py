@@ -63,7 +63,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 SomeOptions = TypeVar("SomeOptions", bound=Options)
 
 
-def names(kind: type[Options], mark: dict[str, str]) -> list[str]:
+def marked(kind: type[Options], mark: dict[str, str]) -> list[str]:
     """Return the names of the options with a mark: :data:`LIVE` or :data:`FIXED`."""
     fields = msgspec.inspect.type_info(kind).fields  # type: ignore[attr-defined]  # a StructType
     return sorted(field.name for field in fields if getattr(field.type, "extra", None) == mark)
