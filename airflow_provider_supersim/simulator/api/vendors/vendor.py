@@ -28,7 +28,7 @@ class Vendor(ABC, Generic[Account]):
     title: ClassVar[str]
     """As people write it."""
     account_options: type[Account]
-    """This vendor's own options: mostly its credentials."""
+    """This vendor's own options, such as its credentials. The description of each becomes its ``--help``."""
     error_pages: ClassVar[str]
     """How the URL in ``more_info`` begins; the error code follows."""
     max_page_sizes: ClassVar[Mapping[str, int]] = {}
