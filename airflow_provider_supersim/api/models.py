@@ -1,7 +1,7 @@
 """The API's resources and the one request that sends a command.
 
-Source: the vendor's pages *IP Commands resource*, *Sim resource* and *Fleet resource*. Every field but the enumerations
-may be null there; a field or a value that the vendor adds later must not break reading.
+Source: https://www.twilio.com/docs/iot/supersim/api, the pages of the *IpCommands*, *Sims* and *Fleets* resources.
+Every field but the enumerations may be null there. Fields and values that the vendor adds later must not break reading.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_PAYLOAD_BYTES = 1300  # as the device gets it: UTF-8 bytes of text, decoded 
 
 
 class _OpenEnum(StrEnum):
-    """An enumeration that takes a value it does not know, and keeps it as it came."""
+    """An enumeration that accepts an unknown value and keeps it as it came."""
 
     @classmethod
     def _missing_(cls, value: object) -> _OpenEnum | None:
@@ -34,12 +34,12 @@ class _OpenEnum(StrEnum):
         return member
 
     def __reduce_ex__(self, protocol: object) -> tuple[type[Self], tuple[str]]:
-        """Pickle by value: some versions of Python look the name up, which only the known members have."""
+        """Pickle by value: some versions of Python pickle by name, and an unknown value has none."""
         return self.__class__, (self.value,)
 
 
 class Status(_OpenEnum):
-    """How far an IP Command is, as far as the API knows. ``sent`` is no proof that the device got it."""
+    """How far an IP Command is. ``sent`` does not prove that the device got it."""
 
     QUEUED = "queued"
     SENT = "sent"
@@ -48,16 +48,16 @@ class Status(_OpenEnum):
 
     @property
     def settled(self) -> bool:
-        """Whether the status is final."""
+        """Tell whether the status is final."""
         return self in _SUCCEEDED
 
     @property
     def succeeded(self) -> bool:
-        """Whether the status is final and good."""
+        """Tell whether the status is final and good."""
         return _SUCCEEDED.get(self, False)
 
 
-#: The one table of statuses: those that are final, and whether each is a success. Anything else is waited on.
+#: The final statuses, and whether each is a success. Commands with another status are waited for.
 _SUCCEEDED: Mapping[str, bool] = {Status.SENT: True, Status.RECEIVED: True, Status.FAILED: False}
 
 
@@ -76,7 +76,7 @@ class PayloadType(_OpenEnum):
 
 
 class SimStatus(_OpenEnum):
-    """The state of a SIM. Only ``ready`` and ``active`` ones can be sent a command."""
+    """The state of a SIM. Only a ``ready`` or ``active`` SIM can be sent a command."""
 
     NEW = "new"
     READY = "ready"
@@ -102,7 +102,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
 class IpCommand(Resource, frozen=True, kw_only=True):
     """One datagram to a device (``to_sim``) or from one (``from_sim``).
 
-    ``device_ip`` is null until the command was sent; ``payload`` is base64 when ``payload_type`` is ``binary``.
+    ``device_ip`` is null until the command was sent. ``payload`` is base64 if ``payload_type`` is ``binary``.
     """
 
     status: Status
@@ -137,21 +137,21 @@ class Fleet(Resource, frozen=True, kw_only=True):
 
 
 def parse_field(field_type: type, value: Any) -> Any:
-    """Read what msgspec does not know by itself: the API's dates, as timezone-aware pendulum times."""
+    """Read a date of the API as a timezone-aware pendulum time, for msgspec, which does not know the type."""
     if field_type is DateTime:
         return _date(value)
     raise TypeError(f"no reader for {field_type}")
 
 
-@lru_cache(maxsize=1024)  # dates are whole seconds, and many commands share one
+@lru_cache(maxsize=1024)
 def _date(value: str) -> DateTime:
-    return instance(datetime.fromisoformat(value))  # pendulum.parse costs ten times as much
+    return instance(datetime.fromisoformat(value))
 
 
 class IpCommandRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A command that has been checked and may leave. Make it with :meth:`build`.
 
-    ``payload`` is as it goes over the wire to the API: text, or base64 for ``binary``.
+    ``payload`` is in the form that the API takes: text, or base64 for ``binary``.
     """
 
     sim: str
@@ -172,16 +172,16 @@ class IpCommandRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         callback_url: str | None = None,
         callback_method: str | None = None,
     ) -> IpCommandRequest:
-        """Check the arguments and put the payload into its wire form.
+        """Check the arguments, and put the payload into the form that the API takes.
 
         :param sim: sid (``HS…``) or unique name of the SIM
         :param payload: ``str``: UTF-8 text (or base64, with ``payload_type="binary"``); ``bytes``: binary;
-            ``dict`` or ``list``: sent as compact JSON text. At most 1300 bytes as the device gets it.
-        :param device_port: 1 to 65535; digits in a ``str`` are taken, as templates make them
-        :param payload_type: ``text`` or ``binary``; taken from the payload's type where it is not given
-        :param callback_url: http(s) URL that the API calls after it has sent the command
-        :param callback_method: ``GET`` or ``POST``
-        :raises ValueError: with one sentence that names what is wrong
+            ``dict`` or ``list``: sent as compact JSON text. 1 to 1300 bytes as the device gets it.
+        :param device_port: the device's UDP port, 1 to 65535; may be digits in a ``str``, as templates make them
+        :param payload_type: ``text`` or ``binary``; default: ``binary`` for ``bytes``, ``text`` otherwise
+        :param callback_url: http(s) URL that the API calls after it has sent the command; default: none
+        :param callback_method: ``GET`` or ``POST``; default: the API's, ``POST``
+        :raises ValueError: with one sentence that names the argument and what is wrong with it
         """
         if not isinstance(sim, str) or not sim.strip():
             raise ValueError(f"sim must be the sid (HS…) or the unique name of a SIM, got {sim!r}")
@@ -251,7 +251,7 @@ def _encode(payload: object, payload_type: str | None) -> tuple[str, PayloadType
         try:
             data = base64.b64decode(payload, validate=True)
         except ValueError as error:
-            raise ValueError(f"payload is not valid base64, as payload_type 'binary' wants it: {error}") from None
+            raise ValueError(f"payload is not valid base64, which payload_type 'binary' needs: {error}") from None
         _sized(data)
         return payload, PayloadType.BINARY
     try:

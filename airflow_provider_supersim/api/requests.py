@@ -85,8 +85,8 @@ def _astray(where: str, origin: str) -> UnreadableReplyError:
     )
 
 
-#: Every installation can decode these encodings; by itself aiohttp asks for whatever it finds a library for.
-_HEADERS = httpx.Headers({"Accept": "application/json", "Accept-Encoding": "gzip, deflate"})
+#: gzip alone: by itself aiohttp asks for every encoding that it finds a library for.
+_HEADERS = httpx.Headers({"Accept": "application/json", "Accept-Encoding": "gzip"})
 _FORM_HEADERS = httpx.Headers({**_HEADERS, "Content-Type": "application/x-www-form-urlencoded"})
 
 

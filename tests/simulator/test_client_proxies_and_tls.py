@@ -160,7 +160,7 @@ class Relay(asyncio.Protocol):
 
 async def test_a_certificate_that_nobody_trusts_is_refused_before_anything_is_sent(tls):
     async with raw_server(reply(SIM), tls=tls) as server, client_at(server.url) as client:
-        with pytest.raises(NotConnectedError, match=r"the certificate is not trusted of 127\.0\.0\.1: ") as caught:
+        with pytest.raises(NotConnectedError, match=r"the certificate of 127\.0\.0\.1 is not trusted: ") as caught:
             await client.send_ip_command("s", "x", 1)
     assert caught.value.verdict is Verdict.REFUSED
     assert server.requests == []
