@@ -1,6 +1,6 @@
-"""One tree of errors. Each carries its evidence and says whether sending again is safe.
+"""One tree of errors. Each carries its evidence and says whether the request can safely be made again.
 
-Misuse (a bad argument) is a :class:`ValueError` and never reaches the network.
+A bad argument is a :class:`ValueError`, and no request is made.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from enum import Enum
 class Verdict(Enum):
     """What is known of a request that did not succeed."""
 
-    #: The API said no: it did not act on it, and would say no again.
+    #: The API refused the request and did not act on it. It would refuse it again.
     REFUSED = "refused"
-    #: Surely not processed, or only a reading one: the same request can safely be made again.
+    #: The request was not processed, or it only reads. The same request can safely be made again.
     TRY_AGAIN = "try again"
-    #: It may have been processed: only a look in the API can tell.
+    #: The request may have been processed. Only a look in the API can tell.
     UNKNOWN = "unknown"
 
 
@@ -23,12 +23,12 @@ class SuperSimError(Exception):
     """Base of all errors of the API.
 
     :ivar request: method and path of the request, e.g. ``POST /v1/IpCommands``
-    :ivar verdict: what is known of it
-    :ivar status: HTTP status of the reply, ``None`` where there was none
-    :ivar code: the vendor's error code, e.g. 83600, ``None`` where the reply had none
-    :ivar message: the vendor's words, or ours where the vendor said nothing
-    :ivar more_info: the vendor's page on the code
-    :ivar retry_after: seconds that the vendor asked to wait
+    :ivar verdict: what is known of the request
+    :ivar status: HTTP status of the reply; ``None`` if no reply came
+    :ivar code: the vendor's error code, e.g. 83600; ``None`` if the reply had none
+    :ivar message: the vendor's words; this provider's if the vendor said nothing
+    :ivar more_info: the vendor's page on the code; ``None`` if the reply named none
+    :ivar retry_after: seconds that the vendor asked to wait; ``None`` if it did not ask
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class SuperSimError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether making the same request again is safe and may help."""
+        """Tell whether making the same request again is safe and may help."""
         return self.verdict is Verdict.TRY_AGAIN
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ def _restore(kind: type[SuperSimError], evidence: dict[str, object]) -> SuperSim
 
 
 class NotConnectedError(SuperSimError):
-    """No connection to the host was ever made (name, route, refused, TLS): nothing was processed."""
+    """No connection to the host was made (name, route, refused, TLS): nothing was processed."""
 
 
 class NoReplyError(SuperSimError):
@@ -81,7 +81,7 @@ class NoReplyError(SuperSimError):
 
 
 class UnreadableReplyError(SuperSimError):
-    """A reply came that is not what the API promises: HTML, empty, cut off, or without a needed field."""
+    """A reply came that the API does not promise: HTML, empty, cut off, or without a needed field."""
 
 
 class ApiError(SuperSimError):
@@ -93,16 +93,16 @@ class BadRequestError(ApiError):
 
 
 class AuthenticationError(ApiError):
-    """401 or 403, also from the token endpoint: the credentials are wrong, or may not do this."""
+    """401 or 403, also from the token endpoint: the credentials are wrong, or they do not allow this."""
 
 
 class NotFoundError(ApiError):
-    """404: there is no such IP Command, SIM or Fleet in this account."""
+    """404: this account has no such IP Command, SIM or Fleet."""
 
 
 class TooManyRequestsError(ApiError):
-    """429: above the account's concurrency. Never processed, so always safe to send again after a pause."""
+    """429: too many requests at once. It was not processed, so it can always be sent again after a pause."""
 
 
 class ServerError(ApiError):
-    """5xx (and 408, and a redirect, which this API has no use for): a POST may have been processed."""
+    """5xx, 408, or a redirect, which this API does not use: a POST may have been processed."""

@@ -1,6 +1,7 @@
 """Reads replies and judges failures: plain functions over a :class:`Reply`. No I/O.
 
-Source: the vendor's pages of the *IpCommands*, *Sims* and *Fleets* resources, and each vendor's page on errors.
+Sources: https://www.twilio.com/docs/iot/supersim/api, the pages of the *IpCommands*, *Sims* and *Fleets* resources, and
+https://www.twilio.com/docs/api/errors.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Redact = Callable[[str], str]
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """A whole reply, its body decoded. As httpx's response, which takes ten times as long to make."""
+    """A whole reply, with its body unpacked."""
 
     request: httpx.Request
     status_code: int
@@ -42,12 +43,12 @@ class Reply(msgspec.Struct, frozen=True):
 
     @property
     def is_success(self) -> bool:
-        """Whether the status is one of 2xx."""
+        """Tell whether the status is one of 2xx."""
         return 200 <= self.status_code < 300
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A bearer token and its life in seconds."""
+    """A bearer token, and for how many seconds it can be used."""
 
     access_token: str
     expires_in: float
@@ -62,14 +63,14 @@ class Token(msgspec.Struct, frozen=True):
 def read_token(response: Reply, redact: Redact) -> Token:
     """Read the token endpoint's reply.
 
-    :raises SuperSimError: where it is not a token
+    :raises SuperSimError: the reply is not a token
     """
     if not response.is_success:
         raise failure(response, redact)
     try:
         token = msgspec.json.decode(response.content, type=Token)
     except ValueError as error:
-        # The body may hold the token: it is not quoted.
+        # Not quoted, because the body may hold the token.
         raise _unreadable(response, f"the token endpoint's reply cannot be read ({error})", Verdict.TRY_AGAIN) from None
     usable = token.access_token.isascii() and token.access_token.isprintable()  # as a header must be
     if not token.access_token or not usable or token.expires_in <= 0:
@@ -78,7 +79,7 @@ def read_token(response: Reply, redact: Redact) -> Token:
 
 
 class Page(msgspec.Struct, Generic[R], frozen=True):
-    """One page of a list, and where the next is."""
+    """One page of a list, and the link to the next."""
 
     items: list[R]
     next_page_url: str | None
@@ -117,8 +118,8 @@ _PAGES: Mapping[type, tuple[type, str]] = {
 def read_one(response: Reply, kind: type[R], redact: Redact) -> R:
     """Read a reply that should be one resource.
 
-    :raises SuperSimError: an :class:`ApiError` for an error status, an :class:`UnreadableReplyError` for anything but
-        the resource
+    :raises ApiError: the reply has an error status
+    :raises UnreadableReplyError: the reply is anything but the resource
     """
     resource = _read(response, kind, redact)
     if not resource.sid:
@@ -146,12 +147,12 @@ def _read(response: Reply, kind: type[T], redact: Redact) -> T:
         return _DECODERS[kind].decode(response.content)  # type: ignore[return-value]  # decodes what it is keyed by
     except ValueError as error:
         said = redact(str(error))
-    # Out here, for the decoder's error quotes what it read and must not be chained to this one.
+    # Outside of the except clause, so that it is not chained: the decoder's error quotes the reply.
     words = f"{said}; it begins {_excerpt(response, redact)!r}" if response.content else "it is empty"
     raise _unreadable(response, f"the reply cannot be read: {words}", unsure(response.request))
 
 
-#: Statuses that say more than their class does. 408: the server gave up on the request, at what point it does not say.
+#: Statuses that say more than "4xx" or "5xx". 408: the server gave up on the request, and does not say how far it was.
 _BY_STATUS: Mapping[int, tuple[type[ApiError], Verdict]] = {
     401: (AuthenticationError, Verdict.REFUSED),
     403: (AuthenticationError, Verdict.REFUSED),
@@ -205,7 +206,7 @@ def _unreadable(response: Reply, message: str, verdict: Verdict) -> UnreadableRe
 
 
 def _problem(response: Reply) -> dict[str, object]:
-    """Return the error body: ``code``, ``message``, ``more_info``, and what KORE's gateway adds (``error…``)."""
+    """Return the error body: ``code``, ``message``, ``more_info``, and what a gateway adds (``error…``)."""
     try:
         body = msgspec.json.decode(response.content)
     except ValueError:
@@ -219,12 +220,12 @@ def _text(problem: Mapping[str, object], key: str) -> str:
 
 
 def _excerpt(response: Reply, redact: Redact) -> str:
-    # Redacted before it is cut: half a secret would not be known again.
+    # Redacted before it is cut, because half a secret would not be found.
     return " ".join(redact(response.content.decode(errors="replace")).split())[:200]
 
 
 def _retry_after(response: Reply) -> float | None:
-    """Seconds to wait; the header's other form, a date, is measured against the reply's own date."""
+    """Return the seconds to wait. If the header is a date, it is compared with the reply's own date."""
     value = response.headers.get("Retry-After", "")
     try:
         seconds = float(value)

@@ -1,4 +1,4 @@
-"""What an Airflow connection says about a Super SIM account, checked; and the client that it makes."""
+"""Reads a Super SIM account out of an Airflow connection, checks it, and makes clients for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider_supersim.hooks.connection_form import EXTRA_FIELDS
 
 
 class ConnectionFields(Protocol):
-    """The fields of an Airflow connection that are read here."""
+    """The fields of an Airflow connection that this module reads."""
 
     conn_id: str
     host: str | None
@@ -41,7 +41,15 @@ class Limits(NamedTuple):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """One account at one vendor, and how to speak to it. Equal accounts share what can be shared."""
+    """One account at one vendor, and how to speak to it.
+
+    :ivar base_url: URL of the API
+    :ivar auth_url: URL of the token endpoint; ``None`` if the vendor has none
+    :ivar timeout: seconds for a connection, and again for each part of a reply
+    :ivar max_concurrency: requests at once, in one process
+    :ivar max_rate: commands a second, in one process; ``None`` for no ceiling
+    :ivar ca_bundle: path of a CA bundle; ``None`` for the system's
+    """
 
     vendor: Vendor
     login: str
@@ -63,7 +71,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     def read(cls, connection: ConnectionFields, extra: Mapping[str, Any]) -> Account:
         """Check a connection's fields.
 
-        :param extra: the connection's extra, decoded
+        :param extra: the connection's *extra*, decoded
         :raises ValueError: with one sentence that names the connection and the field
         """
         try:
@@ -135,7 +143,7 @@ def _vendor(name: object, host: str, login: str) -> Vendor:
 
 
 def _with_port(host: str, connection: ConnectionFields) -> str:
-    """Put together what the URI form of a connection takes apart: ``supersim://…@host:8025``."""
+    """Join the parts into which Airflow splits the URI form of a connection: ``supersim://…@host:8025/http``."""
     url = host if "://" in host else f"{connection.schema or 'https'}://{host}"
     return f"{url}:{connection.port}" if connection.port and _parts("host", url).port is None else url
 
@@ -154,10 +162,8 @@ def _parts(field: str, url: str) -> SplitResult:
     except ValueError:  # also from reading the port
         fits = False
     if not fits or parts.username or parts.query or parts.fragment or any(map(str.isspace, url)):
-        # What is wrong with it may be a secret in it: it is not quoted.
-        raise ValueError(
-            f"{field} must be a host name or an http(s) URL, without user, query, fragment and white space"
-        )
+        # Not quoted, because a secret may be what is wrong with it.
+        raise ValueError(f"{field} must be a host name or an http(s) URL, without user, query, fragment or white space")
     return parts
 
 
@@ -169,7 +175,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _number(extra: Mapping[str, Any], field: str, kind: type[int | float], default: Any) -> Any:
-    """Read a number that may have come as text, as the older forms give it."""
+    """Read a number. The forms of Airflow before 3.2 save it as text."""
     if field not in extra:
         return default
     try:
@@ -186,11 +192,11 @@ def _ca_bundle(verify: object) -> str | None:
     if verify is None or verify is True or str(verify).lower() == "true":
         return None
     if verify is False or str(verify).lower() in ("false", "0", "no", "off"):
-        raise ValueError("extra.verify cannot be switched off; give the path of a CA bundle that knows the host")
+        raise ValueError("extra.verify cannot be switched off; give the path of a CA bundle that trusts the host")
     try:
         ssl.create_default_context(cafile=str(verify))
-    except OSError as error:  # ssl's own errors are such
+    except OSError as error:  # ssl.SSLError is a subclass
         raise ValueError(
-            f"extra.verify must be the path of a CA bundle; {str(verify)!r} is none here: {error}"
+            f"extra.verify must be the path of a CA bundle; {str(verify)!r} cannot be read as one: {error}"
         ) from None
     return str(verify)

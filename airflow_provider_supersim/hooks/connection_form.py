@@ -1,7 +1,7 @@
 """The connection form, described once for both ways in which Airflow reads it.
 
-Airflow 3.2+ takes it from the provider info and never imports the hook; 2.11 to 3.1 call the hook's methods. Nothing
-heavy is imported here: the provider info is read at every start of every Airflow process.
+Airflow 3.2+ reads it from the provider info and never imports the hook. Airflow 2.11 to 3.1 call the hook's methods.
+This module imports nothing heavy, because every Airflow process reads the provider info when it starts.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 class ExtraField(NamedTuple):
     """A field of the connection's *extra*.
 
-    :ivar help: what Airflow 3.2+ shows below the field; it shows no placeholder, so this says what empty means
-    :ivar choices: what may be chosen, and how it is shown; ``null`` is the empty choice, else shown as "null"
+    :ivar help: what Airflow 3.2+ shows below the field; it shows no placeholder, so the help says what empty means
+    :ivar type: JSON type of the value
+    :ivar choices: values and how the form shows them; ``null`` is the empty choice; default: any value
     """
 
     label: str
@@ -26,14 +27,14 @@ class ExtraField(NamedTuple):
 EXTRA_FIELDS: dict[str, ExtraField] = {
     "vendor": ExtraField(
         "Vendor",
-        "twilio or kore. Empty: told from the host, then from a login that begins with AC or SK.",
+        "twilio or kore. Empty: taken from the host, then from a login that begins with AC or SK.",
         "string",
         "twilio",
-        {"twilio": "Twilio", "kore": "KORE", "null": "Told from host or login"},
+        {"twilio": "Twilio", "kore": "KORE", "null": "From host or login"},
     ),
     "auth_url": ExtraField(
         "Sign-in URL",
-        "Only for KORE: where access tokens come from. Empty: KORE's own.",
+        "Only for KORE: URL of the token endpoint. Empty: KORE's own.",
         "string",
         "https://api.korewireless.com/api-services/v1/auth/token",
     ),
@@ -42,16 +43,16 @@ EXTRA_FIELDS: dict[str, ExtraField] = {
     ),
     "max_concurrency": ExtraField(
         "Requests at once",
-        "Most requests under way at once in one process. Fewer when the vendor answers 429. Empty: 100.",
+        "Requests at once, in one process. Fewer while the vendor answers 429. Empty: 100.",
         "integer",
         "100",
     ),
     "max_rate": ExtraField(
-        "Commands a second", "Most IP Commands sent in a second by one process. Empty: no ceiling.", "number", "50"
+        "Commands a second", "IP Commands sent each second, in one process. Empty: no ceiling.", "number", "50"
     ),
     "verify": ExtraField(
         "CA bundle",
-        "Path of a CA bundle to check the host's certificate with. Empty: the system's. It cannot be switched off.",
+        "Path of the CA bundle that checks the host's certificate. Empty: the system's. It cannot be switched off.",
         "string",
         "/etc/ssl/certs/ca-certificates.crt",
     ),
@@ -59,14 +60,14 @@ EXTRA_FIELDS: dict[str, ExtraField] = {
 
 HIDDEN_FIELDS = ["schema"]
 
-# Longer ones break into two lines, and push their field out of the column.
+# A longer label breaks into two lines and moves its field out of the column.
 RELABELING = {"host": "Host", "login": "SID or client id", "password": "Auth Token or secret"}
 
-# Cut off where the field ends: about 60 characters.
+# The form cuts a placeholder off after about 60 characters.
 PLACEHOLDERS = {
     "host": "Empty for the vendor's own; simulator: http://127.0.0.1:8025",
-    # Not hidden, for there the Test button refuses a connection without a port: github.com/apache/airflow/pull/73298.
-    "port": "443; needed for Test in Airflow 3.3.1 and 3.3.2 alone",
+    # Shown because the Test button of 3.3.1 and 3.3.2 needs it: https://github.com/apache/airflow/pull/73298.
+    "port": "443; only needed for Test in Airflow 3.3.1 and 3.3.2",
     "login": "Twilio: Account SID AC… or API Key SK…; KORE: client id",
     "password": "Twilio: Auth Token or API Key secret; KORE: client secret",
     **{name: field.placeholder for name, field in EXTRA_FIELDS.items()},
@@ -98,7 +99,7 @@ def ui_field_behaviour() -> dict[str, Any]:
 
 
 def widgets() -> dict[str, Any]:
-    """Return the same fields as WTForms widgets (Airflow 2.11 to 3.1). All are text fields: empty must be possible."""
+    """Return the same fields as WTForms widgets (Airflow 2.11 to 3.1). All are text fields: each can be empty."""
     from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
     from wtforms import StringField
 

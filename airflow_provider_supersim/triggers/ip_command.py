@@ -17,17 +17,17 @@ from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
 
 class SuperSimIpCommandTrigger(BaseTrigger):
-    """Fire once, when every command is settled, at the deadline, or when the statuses cannot be read.
+    """Fire once: when every command has a final status, at the deadline, or when the statuses cannot be read.
 
     All triggers of a connection in one triggerer share one poller. The event is
-    :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict. The trigger only reads: a triggerer
-    that dies and starts it again sends nothing.
+    :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict. The trigger only reads, so nothing
+    is sent again if a triggerer dies and another one starts the trigger.
 
-    :param ip_command_sids: sids (``HG…``) to wait for; with none, the trigger fires at the deadline
-    :param supersim_conn_id: the connection
+    :param ip_command_sids: sids (``HG…``) to wait for; if empty, the trigger fires at the deadline
+    :param supersim_conn_id: id of a connection of type ``supersim``
     :param poll_interval: seconds between two looks
-    :param deadline: when to give up; it is a time of day, so a restarted triggerer does not start it anew
-    :param with_commands: whether the event names the commands; a fleet's would be too many
+    :param deadline: when to give up; a point in time, so that a restarted trigger does not wait longer
+    :param with_commands: whether the event holds the commands; default true; a Fleet has too many for an event
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class SuperSimIpCommandTrigger(BaseTrigger):
             yield TriggerEvent(Waited().to_event())
             return
         account = await _account(self.supersim_conn_id)
-        # The watcher has a budget of its own for failures; a client that kept trying would hide them from it.
+        # The watcher counts failures itself; a client that kept trying would hide them from it.
         watcher = watcher_of(account, partial(account.client, keep_trying=0))
         waited = await watcher.wait(
             self.ip_command_sids,
@@ -78,18 +78,15 @@ class SuperSimIpCommandTrigger(BaseTrigger):
         yield TriggerEvent(waited.to_event())
 
 
-#: By event loop and connection: reads that are under way.
+#: Reads of connections that are under way, by event loop and connection.
 _READS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Task[Account]]] = WeakKeyDictionary()
 
 
 async def _account(supersim_conn_id: str) -> Account:
-    """Read the connection, together with all triggers that want it at this moment.
-
-    Each read is a question to the triggerer's parent process, some milliseconds of its time: ten thousand triggers that
-    start at once would keep it from everything else for a minute.
-    """
+    """Read the connection. Triggers that ask while it is being read share the read."""
     reads = _READS.setdefault(asyncio.get_running_loop(), {})
     if supersim_conn_id not in reads:
         reads[supersim_conn_id] = asyncio.create_task(SuperSimHook(supersim_conn_id).aget_account())
         reads[supersim_conn_id].add_done_callback(lambda _: reads.pop(supersim_conn_id))
-    return await asyncio.shield(reads[supersim_conn_id])  # one trigger that is cancelled is no other's affair
+    # Shielded, because cancelling one trigger must not cancel the read that others share.
+    return await asyncio.shield(reads[supersim_conn_id])

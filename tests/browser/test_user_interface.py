@@ -94,7 +94,7 @@ def test_the_form_says_what_to_fill_in(page, picture):
     for field in EXTRA_FIELDS.values():
         expect(form.dialog.get_by_text(field.label, exact=True)).to_be_visible()
         expect(form.dialog.get_by_text(field.help, exact=True)).to_be_visible()
-    expect(form.dialog.get_by_text("Told from host or login", exact=True)).to_be_visible()
+    expect(form.dialog.get_by_text("From host or login", exact=True)).to_be_visible()
     expect(form.dialog.get_by_text("null", exact=True)).to_have_count(0)
 
 

@@ -43,7 +43,7 @@ def test_each_field_has_label_help_type_and_placeholder(field):
 def test_a_choice_may_be_left_empty():
     schema = CONNECTION_TYPE["conn-fields"]["vendor"]["schema"]
     assert (schema["type"], schema["enum"]) == (["string", "null"], ["twilio", "kore", None])
-    assert schema["values_display"]["null"] == "Told from host or login"  # else the form says "null"
+    assert schema["values_display"]["null"] == "From host or login"  # else the form says "null"
 
 
 def test_the_older_forms_methods_say_the_same():

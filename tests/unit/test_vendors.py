@@ -52,5 +52,5 @@ def test_kore_refuses_a_token_otherwise_than_a_request(status, body, expired):
 
 def test_the_connection_form_offers_every_vendor():
     assert {**EXTRA_FIELDS["vendor"].choices} == {vendor.name: vendor.title for vendor in VENDORS.values()} | {
-        "null": "Told from host or login"
+        "null": "From host or login"
     }
