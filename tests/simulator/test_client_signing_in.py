@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import anyio
 import pytest
 from clients import COMMANDS, TOKEN_PATH, client_at, client_of, seen
 from raw_server import raw_server, reply
 
+from airflow_provider_supersim.api import auth as auth_module
 from airflow_provider_supersim.api.errors import AuthenticationError, SuperSimError, Verdict
 
 pytestmark = pytest.mark.anyio
@@ -101,12 +104,14 @@ async def test_a_token_that_ends_in_mid_run_causes_one_renewal_and_no_second_com
     assert (sims["with_1_command"], sims["with_more_commands"]) == (100, 0)
 
 
-async def test_a_token_is_renewed_before_it_ends(supersim_simulator):
-    supersim_simulator.reset(token_lifetime=1)
+async def test_a_token_is_renewed_before_it_ends(supersim_simulator, monkeypatch):
+    supersim_simulator.reset(token_lifetime=3600)
     supersim_simulator.stop_clock()
+    now = SimpleNamespace(monotonic=lambda: 1000.0)
+    monkeypatch.setattr(auth_module, "time", now)  # by the client's clock alone
     async with client_of(supersim_simulator, "kore") as client:
         await client.get_sim("device-0001")
-        await anyio.sleep(0.95)  # real time: it is the client's clock that counts here
+        now.monotonic = lambda: 1000.0 + 3550
         await client.get_sim("device-0001")
     assert supersim_simulator.requests()["token_requests"] == 2
     assert [request["status"] for request in seen(supersim_simulator, "GET", "/v1/Sims/{Sid}")] == [200, 200]
