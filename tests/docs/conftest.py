@@ -1,4 +1,4 @@
-"""What the tests of the documentation share: its pages, and its example DAGs."""
+"""Shared by the tests of the documentation: its pages, its example DAGs, and the built HTML."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ def built(tmp_path_factory) -> Path:
     _, _, options = recipe.partition("-m sphinx ")
     folder = tmp_path_factory.mktemp("docs")
     command = [sys.executable, "-m", "sphinx", *options.split()[:-1], str(folder)]
-    done = subprocess.run(command, cwd=CHECKOUT, check=False, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=CHECKOUT, check=False, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

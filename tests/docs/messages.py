@@ -25,14 +25,16 @@ class Message(NamedTuple):
 
 
 def logged(source: str, where: str = "") -> list[Message]:
-    """Return what a module logs as warnings and errors."""
-    return [
-        Message(f"{where}:{node.lineno}", _words(node.args[0]) if node.args else "")
+    """Return what a module logs as warnings and errors, but for an error as such: ``log.error("%s", error)``."""
+    calls = [
+        node
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in ("warning", "error", "exception", "critical")
     ]
+    messages = [Message(f"{where}:{call.lineno}", _words(call.args[0]) if call.args else "") for call in calls]
+    return [message for message in messages if message.words != "%s"]
 
 
 def raised(source: str, *kinds: str, where: str = "") -> list[Message]:

@@ -1,4 +1,4 @@
-"""``make docs``: without a warning, without the network, and with every parameter in the reference."""
+"""``make docs``: no warning, no network, every parameter in the reference, every code an address."""
 
 from __future__ import annotations
 
