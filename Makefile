@@ -65,4 +65,4 @@ define pin
 endef
 
 clean: ## remove everything that make has made, the virtual environment included
-	rm -rf $(VENV) .venvs .airflow dist docs/_build .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venvs .airflow dist docs/_build .mypy_cache .ruff_cache .import_linter_cache

@@ -41,6 +41,7 @@ os.environ |= {
     "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{DATABASE}",
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    "HYPOTHESIS_STORAGE_DIRECTORY": str(HOME / "hypothesis"),  # not in the checkout, which may be read-only
 }
 (HOME / "dags").mkdir()
 
