@@ -10,7 +10,6 @@ from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "uv"
 nox.options.envdir = ".venvs"
 nox.options.reuse_venv = "yes"

@@ -18,7 +18,7 @@ from scripts.airflow_home import CHECKOUT, AirflowHome, end_in_order, free_port
 
 SIMS = 200
 CONNECTION = "supersim_default"
-PATIENCE = 180  # seconds until Airflow must be healthy: the first start makes the database
+PATIENCE = 600  # seconds until Airflow must be healthy; the first start makes the database, and a laptop may be busy
 FAREWELL = 20  # seconds that Airflow has to end by itself
 
 
