@@ -177,7 +177,7 @@ def test_after_a_clear_a_task_that_was_marked_failed_goes_on(airflow, marked, ru
 def test_a_killed_scheduler_costs_no_device_its_command(airflow, simulator, runs, taken_over):
     run = runs["orphaned"]
     assert airflow.wait_until_over("orphaned", run) == "success"
-    assert airflow.tasks("orphaned", run)["roll_out", -1]["try_number"] == 2
+    assert airflow.tasks("orphaned", run)["roll_out", -1]["try_number"] >= 2
     truth = simulator.summary(fleet="field-devices")
     assert (truth["sims"]["with_1_command"], truth["sims"]["with_more_commands"]) == (ORPHANED, 0)
     assert truth["datagrams"] == ORPHANED

@@ -153,7 +153,7 @@ def test_a_terminated_task_stops_and_says_how_far_it_was(airflow, simulator, run
 def test_a_killed_worker_costs_no_device_its_command(airflow, simulator, runs):
     run = runs["killed_worker"]
     assert airflow.wait_until_over("killed_worker", run) == "success"
-    assert airflow.tasks("killed_worker", run)["roll_out", -1]["try_number"] == 2
+    assert airflow.tasks("killed_worker", run)["roll_out", -1]["try_number"] >= 2
     truth = simulator.summary(fleet="field-devices")["sims"]
     assert (truth["with_1_command"], truth["with_more_commands"]) == (DEVICES, 0)
     summary = airflow.xcom("killed_worker", run, "roll_out")

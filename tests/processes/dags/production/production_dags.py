@@ -21,6 +21,6 @@ with DAG("sharded", schedule=None, is_paused_upon_creation=False):
         report_path=f"{OUT}/{{{{ ti.map_index }}}}.csv",
         deferrable=True,
         poll_interval=2,
-        retries=3,
+        retries=9,
         retry_delay=timedelta(0),
     ).expand(shard=[(index, SHARDS) for index in range(SHARDS)])
