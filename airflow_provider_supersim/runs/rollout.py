@@ -25,9 +25,11 @@ from airflow_provider_supersim.delivery.rollout.waves import Gate, check_waves
 from airflow_provider_supersim.delivery.rollout.window import Window
 from airflow_provider_supersim.delivery.state.device import Device
 from airflow_provider_supersim.delivery.state.working_set import WorkingSet
-from airflow_provider_supersim.delivery.targets.files import read_rows
+from airflow_provider_supersim.delivery.targets.files import ENCODING, rows_from_file
 from airflow_provider_supersim.delivery.targets.payload_template import PayloadTemplate
-from airflow_provider_supersim.delivery.targets.plan import check_shard, plan, row_of_sim, rows_of
+from airflow_provider_supersim.delivery.targets.plan import plan
+from airflow_provider_supersim.delivery.targets.rows import row_from_sim, rows_from_list
+from airflow_provider_supersim.delivery.targets.shards import Shard
 from airflow_provider_supersim.runs.stores import open_ledger, store_for
 from airflow_provider_supersim.runs.waiting import check_on_clear, check_readable, watcher_of_hook
 
@@ -61,7 +63,8 @@ class RolloutRun:
         self._hook = hook
         self._context = context
         self._rules = _rules(task)
-        self._share = check_shard(task.shard)[1] if task.shard is not None else 1
+        self._shard = Shard.build(task.shard) if task.shard is not None else None
+        self._share = self._shard.count if self._shard else 1
         self._report_suffix = _report_suffix(task.report_path)
         self._store: Store = store_for(context, task.ledger_path, task.log)
         self._rollout: Rollout | None = None
@@ -198,7 +201,7 @@ class RolloutRun:
             device_port=task.device_port,
             payload_type=task.payload_type,
             variables=self._context,
-            shard=task.shard,
+            shard=self._shard,
             timezone_needed=self._rules.window is not None and self._rules.window.timezone is None,
         )
         return table
@@ -223,7 +226,7 @@ class RolloutRun:
         if task.fleet is not None:
             return self._hook.run(self._rows_of_fleet, task.fleet, table)
         if task.targets is not None:
-            return rows_of(task.targets)
+            return rows_from_list(task.targets)
         return _rows_of_file(str(task.targets_path))
 
     async def _rows_of_fleet(
@@ -232,7 +235,7 @@ class RolloutRun:
         await client.get_fleet(fleet)  # a wrong name would else be a fleet without SIMs
         async for sim in client.iter_sims(fleet=fleet):
             if sim.status in REACHABLE:
-                table.list_sim(str(sim.sid), row_of_sim(sim))
+                table.list_sim(str(sim.sid), row_from_sim(sim))
         # By sid, for a SIM may be listed twice when the Fleet changes while its pages are read. Sorted, for the API
         # promises no order, and every try needs the same.
         return table.listed_sims()
@@ -240,9 +243,9 @@ class RolloutRun:
 
 def _rows_of_file(path: str) -> Iterable[dict[str, Any]]:
     try:
-        with ObjectStoragePath(path).open("r", encoding="utf-8", newline="") as stream:
+        with ObjectStoragePath(path).open("r", encoding=ENCODING, newline="") as stream:
             lines = iter(stream.readline, "")  # the stream itself cannot be iterated over on Airflow 2
-            yield from read_rows(lines, PurePosixPath(path).suffix.lower())
+            yield from rows_from_file(lines, PurePosixPath(path).suffix.lower())
     except OSError as error:
         raise ValueError(f"targets_path {path!r} cannot be read: {error}") from error
 

@@ -174,13 +174,13 @@ def test_wrong_arguments_and_targets_are_all_listed_and_nothing_is_sent(world, n
     said = {name: one.errors[0] for name, one in ended.items()}
     for where in (
         "line 3: sim must be",
-        "line 4 (device-0001): the same SIM as line 2",
+        "line 4 (device-0001): same SIM as line 2",
         "line 5 (device-0002): device_port must be",
     ):
         assert where in said["rows"]
     for where in ("row 2: a target must be", "row 3 (device-0002): payload is empty"):
         assert where in said["sims"]
-    assert "device.zine, but the columns are sim, zone" in said["column"]
+    assert "no column 'zine' for the payload; the columns are sim, zone" in said["column"]
     assert "404" in said["fleet"]
     expected = {
         "none": "one of fleet, targets and targets_path",

@@ -1,21 +1,28 @@
-"""Files of targets, read as streams: a row for each line, and what is wrong with those that cannot be read."""
+"""Files of targets, read as streams: one row for each line. A line that cannot be read becomes a row that says why."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
-SUFFIXES = (".csv", ".jsonl")
+from airflow_provider_supersim.words import count
 
-#: Columns that are not only for the template. An empty cell in one of these is no value.
+SUFFIXES = (".csv", ".jsonl")
+ENCODING = "utf-8-sig"  # UTF-8, with or without the byte order mark that some editors write first
+
+#: Columns that the plan itself reads. An empty cell in one of these means that the row has no such value.
 OWN_COLUMNS = ("sim_sid", "payload", "payload_type", "device_port", "timezone")
 
 
 class FileRow(dict[str, Any]):
-    """A row that knows its line in the file, and why it could not be read, if so."""
+    """A row that knows its line in the file, and, if it could not be read, why.
+
+    :ivar line: number of its first line, from 1
+    :ivar problem: one sentence, or ``None``
+    """
 
     __slots__ = ("line", "problem")
 
@@ -25,31 +32,23 @@ class FileRow(dict[str, Any]):
         self.problem = problem
 
 
-def read_rows(stream: IO[str] | Iterable[str], suffix: str) -> Iterator[dict[str, Any]]:
+def rows_from_file(lines: Iterable[str], suffix: str) -> Iterator[FileRow]:
     """Read a file of targets line by line.
 
-    What cannot be read becomes a row with a ``problem``, which
-    :func:`~airflow_provider_supersim.delivery.targets.plan.plan` lists with all others.
+    A line that cannot be read becomes a row with a ``problem``, which
+    :func:`~airflow_provider_supersim.delivery.targets.plan.plan` reports with all others.
 
-    :param stream: its lines, from a file opened with ``newline=""``, so that a cell may hold line breaks
+    :param lines: of a file opened with :data:`ENCODING` and ``newline=""``, so that a cell may hold line breaks
     :param suffix: ``.csv`` (the first line names the columns, commas between cells) or ``.jsonl``
-    :raises ValueError: for another suffix
+    :raises ValueError: the suffix is another one
     """
     readers = {".csv": _csv_rows, ".jsonl": _json_rows}
     if suffix not in readers:
         raise ValueError(f"targets_path must end in {' or '.join(SUFFIXES)}, got {suffix!r}")
-    return readers[suffix](_without_mark(stream))
+    return readers[suffix](lines)
 
 
-def _without_mark(lines: Iterable[str]) -> Iterator[str]:
-    """Leave out the byte order mark that some editors put first."""
-    first = True
-    for line in lines:
-        yield line.removeprefix("\ufeff") if first else line
-        first = False
-
-
-def _csv_rows(lines: Iterator[str]) -> Iterator[FileRow]:
+def _csv_rows(lines: Iterable[str]) -> Iterator[FileRow]:
     reader = csv.reader(lines, strict=True)
     header: list[str] = []
     line = 1
@@ -64,7 +63,7 @@ def _csv_rows(lines: Iterator[str]) -> Iterator[FileRow]:
                     return
             line = reader.line_num + 1
     except (csv.Error, UnicodeDecodeError) as error:
-        yield FileRow(line, problem=f"here, or a little later, the file cannot be read as CSV in UTF-8: {error}")
+        yield FileRow(line, problem=f"from here on the file is not CSV in UTF-8: {error}")
         return
     if not header:
         yield FileRow(line, problem="the file is empty; its first line must name the columns, 'sim' among them")
@@ -72,7 +71,7 @@ def _csv_rows(lines: Iterator[str]) -> Iterator[FileRow]:
 
 def _header_problem(names: list[str]) -> str | None:
     if "sim" not in names:
-        hint = "; commas, not semicolons, stand between columns" if len(names) == 1 and ";" in names[0] else ""
+        hint = "; separate columns by commas, not semicolons" if len(names) == 1 and ";" in names[0] else ""
         return f"the first line must name the columns, 'sim' among them, got {', '.join(names)}{hint}"
     twice = [name for name in names if names.count(name) > 1]
     return f"the first line names the column {twice[0]!r} twice" if twice else None
@@ -80,13 +79,14 @@ def _header_problem(names: list[str]) -> str | None:
 
 def _csv_row(line: int, header: list[str], cells: list[str]) -> FileRow:
     if len(cells) != len(header):
-        return FileRow(line, problem=f"it has {len(cells)} cells, but the first line names {len(header)} columns")
+        cells_found, columns = count(len(cells), "cell"), count(len(header), "column")
+        return FileRow(line, problem=f"{cells_found}, but the first line names {columns}")
     return FileRow(
         line, {name: cell for name, cell in zip(header, cells, strict=True) if cell or name not in OWN_COLUMNS}
     )
 
 
-def _json_rows(lines: Iterator[str]) -> Iterator[FileRow]:
+def _json_rows(lines: Iterable[str]) -> Iterator[FileRow]:
     decode = msgspec.json.Decoder(dict[str, Any]).decode
     number = 0
     try:
@@ -95,7 +95,7 @@ def _json_rows(lines: Iterator[str]) -> Iterator[FileRow]:
                 continue
             try:
                 yield FileRow(number, decode(line))
-            except msgspec.DecodeError as error:
-                yield FileRow(number, problem=f"it is no JSON object: {error}")
+            except (msgspec.DecodeError, RecursionError) as error:
+                yield FileRow(number, problem=f"not a JSON object; {error}")
     except UnicodeDecodeError as error:
-        yield FileRow(number + 1, problem=f"here, or a little later, the file cannot be read as UTF-8: {error}")
+        yield FileRow(number + 1, problem=f"from here on the file is not UTF-8: {error}")

@@ -1,4 +1,4 @@
-"""The payload as a template: compiled once, rendered for each device in a sandbox."""
+"""The payload as a Jinja template: compiled once, then rendered for each device in a sandbox."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-DEVICE = "device"  # the name that the template knows a row by
-SHOWN = 60  # characters of a template that a message quotes
+DEVICE = "device"  # the row's name in the template
+SHOWN = 60  # characters of a template that an error quotes
 
 _Names = dict[str, Any]
 _Part = Callable[[_Names], Any]
@@ -22,7 +22,7 @@ class _Columns(dict[str, Any]):
 
 
 class _Missing(StrictUndefined):
-    """Says what is missing in the words of somebody who looks at a file of targets."""
+    """Says what is missing in words that fit a file of targets."""
 
     @property
     def _undefined_message(self) -> str:
@@ -31,14 +31,14 @@ class _Missing(StrictUndefined):
             return self._undefined_hint
         if isinstance(self._undefined_obj, _Columns):
             columns = ", ".join(map(str, self._undefined_obj))
-            return f"the payload's template uses {DEVICE}.{name}, but the columns are {columns}"
+            return f"no column {name!r} for the payload; the columns are {columns}"
         if self._undefined_obj is not missing:
-            return f"the payload's template uses {name}: {super()._undefined_message}"
-        return f"the payload's template uses {name}, which nothing defines; a column is written {DEVICE}.{name}"
+            return f"no {name!r} for the payload; {super()._undefined_message}"
+        return f"no {name!r} for the payload; a column is written {DEVICE}.{name}"
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja, in which ``device.items`` is the column of that name, where there is one, and not a method."""
+    """Jinja in which ``device.items`` is the column ``items``, if there is one, and not the dict's method."""
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if type(obj) is _Columns and attribute in obj:
@@ -46,18 +46,18 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return super().getattr(obj, attribute)
 
 
-#: Jinja writes all line ends of a template alike. Devices that are spoken to in AT commands tell them apart.
+#: Jinja changes all line ends of a template to one kind. Devices that take AT commands tell the kinds apart.
 _LINE_ENDS: tuple[Literal["\n", "\r\n", "\r"], ...] = ("\n", "\r\n", "\r")
 _JINJA = {end: _Sandbox(undefined=_Missing, keep_trailing_newline=True, newline_sequence=end) for end in _LINE_ENDS}
 
 
 class PayloadTemplate:
-    """What is sent to a device, with places for what differs from one to the next.
+    """The payload of a rollout, with placeholders for what differs between devices.
 
-    Strings, also those inside a ``dict`` or ``list``, may be Jinja templates; ``bytes`` are left as they are.
+    Strings may be Jinja templates, also inside a ``dict`` or ``list``. ``bytes`` are sent as they are.
 
-    :param content: the payload, as the operator takes it
-    :raises ValueError: for a template that cannot be read
+    :param content: the operator's ``payload``
+    :raises ValueError: it is not a valid template
     """
 
     def __init__(self, content: str | bytes | dict[Any, Any] | list[Any]) -> None:
@@ -68,11 +68,11 @@ class PayloadTemplate:
     def render(
         self, device: Mapping[str, Any], variables: Mapping[str, Any]
     ) -> str | bytes | dict[Any, Any] | list[Any]:
-        """Return the payload for one device; without templates in it, always the same object.
+        """Return the payload for one device. A payload without templates is always the same object.
 
-        :param device: the row, in the template ``device``
-        :param variables: what else the template may name; only what it does name is read
-        :raises ValueError: for a column or name that is not there, what a sandbox forbids, or an error of the template
+        :param device: the row, ``device`` in the template
+        :param variables: other names that the template may use; only those that it uses are read
+        :raises ValueError: a column or name is missing, the sandbox forbids something, or the template fails
         """
         if self._part is None:
             return self._content
@@ -82,7 +82,7 @@ class PayloadTemplate:
         return payload
 
     def _compile(self, content: Any) -> _Part | None:
-        """Return what renders the content, ``None`` where nothing in it can change."""
+        """Return a function that renders the content; ``None`` if the content holds no template."""
         if isinstance(content, str):
             return self._compile_text(content)
         if isinstance(content, list):
@@ -103,7 +103,7 @@ class PayloadTemplate:
         except TemplateSyntaxError as error:
             shown = text if len(text) <= SHOWN else text[:SHOWN] + "…"
             where = f"line {error.lineno} of {shown!r}"
-            raise ValueError(f"the payload is not a template that Jinja can read: {error.message} ({where})") from None
+            raise ValueError(f"the payload is not a valid Jinja template: {error.message} ({where})") from None
         return lambda names: _render(template, names)
 
 
@@ -112,22 +112,22 @@ def _line_end(text: str) -> Literal["\n", "\r\n", "\r"]:
     ends = [end for end, there in zip(_LINE_ENDS, ("\n" in rest, rest != text, "\r" in rest), strict=True) if there]
     if len(ends) > 1:
         raise ValueError(
-            "the payload is a template with different line ends, of which Jinja would keep one kind: "
-            f"write the others as an expression, such as {{{{ '\\n' }}}}, got {ends}"
+            f"the payload is a template with different line ends, {ends}, and Jinja would change all to one kind; "
+            "write the others as an expression, such as {{ '\\n' }}"
         )
     return ends[0] if ends else "\n"
 
 
 def _render(template: Template, names: _Names) -> str:
-    # Not template.render(): for each error it rewrites the traceback, which costs more than a thousand good renderings.
+    # Not template.render(): it rewrites the traceback of each error, which costs more than a thousand renderings.
     try:
         return "".join(template.root_render_func(template.new_context(names)))
     except UndefinedError as error:
         raise ValueError(error.message) from None
     except SecurityError as error:
-        raise ValueError(f"the payload's template does what the sandbox forbids: {error.message}") from None
+        raise ValueError(f"the payload does something that the sandbox forbids: {error.message}") from None
     except Exception as error:  # noqa: BLE001 - an expression of a template can raise whatever Python can
-        raise ValueError(f"the payload's template failed with {type(error).__name__}: {error}") from None
+        raise ValueError(f"the payload fails with {type(error).__name__}: {error}") from None
 
 
 def _list_part(content: list[Any], parts: list[_Part | None]) -> _Part | None:
@@ -147,7 +147,7 @@ def _dict_part(content: dict[Any, Any], keys: list[_Part | None], values: list[_
         for (key, value), key_part, value_part in entries:
             name = key_part(names) if key_part else key
             if name in rendered:
-                raise ValueError(f"the payload's template makes two keys {name!r} of one dict")
+                raise ValueError(f"the payload gets the key {name!r} twice")
             rendered[name] = value_part(names) if value_part else value
         return rendered
 
