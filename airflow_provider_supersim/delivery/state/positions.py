@@ -1,4 +1,4 @@
-"""Some of a rollout's devices, from one position of its table to another: all of them, or a wave."""
+"""A range of a rollout's devices, by their positions in its table: all of them, or one wave."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from airflow_provider_supersim.delivery.state.working_set import WorkingSet
 
 
 class Positions:
-    """Reads the table in bites, and lets the rest of the process have its turn after each.
+    """Reads the table a thousand devices at a time, so that the rest of the process gets its turn in between.
 
+    :param of: the table
     :param start: the first position
-    :param end: the position behind the last
-    :param clears: how often the task was cleared by hand
-    :param attempts: most commands to one device
+    :param end: the position after the last
+    :param clears: number of times that the task was cleared by hand
+    :param attempts: maximum number of commands to one device, the first included
     """
 
     def __init__(self, of: WorkingSet, start: int, end: int, *, clears: int, attempts: int) -> None:
@@ -36,9 +37,9 @@ class Positions:
         return counts
 
     async def timezones(self, which: str) -> Counter[str | None]:
-        """Return how many devices are in each timezone.
+        """Return how many of these devices are in each timezone; ``None`` for those without one.
 
-        :param which: as in :meth:`WorkingSet.devices`
+        :param which: a condition, as in :meth:`WorkingSet.devices`
         """
         counts: Counter[str | None] = Counter()
         for bite in self._bites():
@@ -47,9 +48,9 @@ class Positions:
         return counts
 
     async def devices(self, which: str) -> AsyncIterator[Device]:
-        """Yield devices in the order of the plan.
+        """Yield these devices in the order of the plan.
 
-        :param which: as in :meth:`WorkingSet.devices`
+        :param which: a condition, as in :meth:`WorkingSet.devices`
         """
         for bite in self._bites():
             for device in self._table.devices(which, *bite, **self._values):
@@ -57,9 +58,9 @@ class Positions:
             await anyio.lowlevel.checkpoint()
 
     async def open_sids(self, most: int) -> list[str]:
-        """Return the sids of commands that the API has not settled yet, the last device's first.
+        """Return the sids of commands without a final status, from the last device to the first.
 
-        :param most: not more of them
+        :param most: maximum number of sids
         """
         sids: list[str] = []
         for bite in reversed(list(self._bites())):

@@ -1,8 +1,8 @@
 """The working memory of a rollout: its devices, and the latest entry of each, in a table on disk.
 
-A million devices with their commands, sids and statuses are a gigabyte as Python's objects. Here they cost the process
-the same as a hundred thousand: the pages that SQLite keeps in memory. The table is nobody's record: it dies with its
-process, and the next one makes it anew from the targets and the ledger.
+A million devices with their commands, sids and statuses take a gigabyte as Python objects. Here they take no more
+memory than a hundred thousand: the pages that SQLite caches. The table is not a record: it ends with its process, and
+the next process builds it again from the targets and the ledger.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import msgspec
 from airflow_provider_supersim.api.models import IpCommandRequest, PayloadType
 from airflow_provider_supersim.delivery.state.device import Device, Entry
 
-#: Bytes of pages in memory; only what outgrows them goes to disk, in the folder for temporary files.
+#: Bytes of pages in memory. What does not fit goes to disk, in the folder for temporary files.
 MEMORY = 64_000_000
-#: Devices that one statement looks at: some milliseconds, for which everything else in the process waits.
+#: Devices that one statement reads. It takes a few milliseconds, and the rest of the process waits meanwhile.
 BITE = 1_000
 
 _SCHEMA = """
@@ -50,16 +50,16 @@ _ENTRIES_OF_CHUNK = f"SELECT {_ENTRY} FROM entry WHERE chunk = ?"  # noqa: S608
 
 
 class WorkingSet:
-    """Devices by their position in the plan, and entries by their SIM. It is gone when nobody holds it any more."""
+    """Devices by their position in the plan, and entries by their SIM. It ends with the last reference to it."""
 
     def __init__(self) -> None:
-        # Without a name it is in memory, and where it grows large in a file that has no name either.
+        # Without a name it is in memory, and, if it outgrows that, in a file without a name.
         self._base = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         weakref.finalize(self, self._base.close)
         self._base.execute(f"PRAGMA cache_size = -{MEMORY // 1024}")
         self._base.execute("PRAGMA journal_mode = OFF")
         self._base.executescript(_SCHEMA)
-        self._base.execute("BEGIN")  # and never a commit: one for each statement would cost five times as much
+        self._base.execute("BEGIN")  # never committed: a commit for each statement makes it five times as slow
         self._length = 0
         self._payloads = 0
         self._moved: dict[str, Entry] = {}
@@ -69,16 +69,19 @@ class WorkingSet:
         return self._length
 
     def list_sim(self, sid: str, row: Mapping[str, Any]) -> None:
-        """Keep a row that the API's list of SIMs has made; the last of those with one sid stays."""
+        """Keep the row of a SIM that the API has listed. If a sid comes twice, the later row replaces the earlier."""
         self._base.execute("INSERT OR REPLACE INTO listed VALUES (?, ?)", (sid, msgspec.json.encode(row)))
 
     def listed_sims(self) -> Iterator[dict[str, Any]]:
-        """Yield these rows by their sids."""
+        """Yield these rows, sorted by sid."""
         for (row,) in self._base.execute("SELECT row FROM listed ORDER BY sid"):
             yield msgspec.json.decode(row)
 
     def row_of(self, sim: str, sid: str, name: str) -> int | None:
-        """Return the first row that has called a SIM by its ``sim`` or ``sid``, or has been given it as ``name``."""
+        """Return the number of the first row with the same SIM; ``None`` if there is none.
+
+        Two rows have the same SIM if they share a ``sim`` or ``sid``, or if one's ``sim`` is the other's ``name``.
+        """
         found = self._base.execute(
             "SELECT min(row) FROM called WHERE name IN (:sim, :sid, :name) AND (given OR name IN (:sim, :sid))",
             {"sim": sim, "sid": sid, "name": name},
@@ -87,7 +90,12 @@ class WorkingSet:
         return row
 
     def call(self, sim: str, aliases: Iterable[str], row: int) -> None:
-        """Note what a row calls a SIM, and what else that is called."""
+        """Note what a row calls its SIM.
+
+        :param sim: the row's ``sim``
+        :param aliases: the SIM's other names in this row: its sid, its unique name
+        :param row: the row's number
+        """
         self._base.execute("INSERT INTO called VALUES (?, ?, 1)", (sim, row))
         for alias in aliases:
             self._base.execute("INSERT OR REPLACE INTO called VALUES (?, ?, 0)", (alias, row))
@@ -99,9 +107,9 @@ class WorkingSet:
         return self._payloads
 
     def add(self, device: Device, payload: int) -> None:
-        """Add a device behind those that are there.
+        """Add a device after the others.
 
-        :param payload: what :meth:`add_payload` returned for its request's
+        :param payload: number of its request's payload, from :meth:`add_payload`
         """
         request = device.request
         self._base.execute(
@@ -120,10 +128,12 @@ class WorkingSet:
         self._length += 1
 
     def devices(self, which: str, start: int, end: int, **values: int) -> list[Device]:
-        """Return some of the devices at these positions, in their order.
+        """Return the devices at these positions for which a condition holds, in their order.
 
         :param which: a condition of :mod:`~airflow_provider_supersim.delivery.state.states`
-        :param values: what the condition speaks of: ``clears``, ``attempts``
+        :param start: the first position
+        :param end: the position after the last
+        :param values: the condition's parameters: ``clears``, ``attempts``
         """
         found = self._select(f"{_DEVICE} {_PLANNED} AND {which} ORDER BY position", start, end, **values)
         return [
@@ -140,12 +150,12 @@ class WorkingSet:
         ]
 
     def stream(self, which: str) -> Iterator[Device]:
-        """Yield these devices, of all."""
+        """Yield all devices for which a condition holds, in their order."""
         for start in range(0, self._length, BITE):
             yield from self.devices(which, start, start + BITE)
 
     def timezones(self, which: str, start: int, end: int, **values: int) -> Counter[str | None]:
-        """Return how many of the devices that :meth:`devices` would return are in each timezone."""
+        """Return how many of the devices that :meth:`devices` returns are in each timezone."""
         return Counter(
             dict(self._select(f"timezone, count(*) {_PLANNED} AND {which} GROUP BY timezone", start, end, **values))
         )
@@ -155,7 +165,7 @@ class WorkingSet:
         return Counter(dict(self._select(f"status, count(*) {_PLANNED} GROUP BY status", start, end)))
 
     def open_sids(self, start: int, end: int) -> list[str]:
-        """Return the sids of commands to these devices that the API has not settled yet, the last device's first."""
+        """Return the sids of commands to these devices without a final status, from the last device to the first."""
         return [sid for (sid,) in self._select(f"sid {_PLANNED} AND open ORDER BY position DESC", start, end)]
 
     def entry(self, sim: str) -> Entry | None:
@@ -163,17 +173,17 @@ class WorkingSet:
         return self._moved.get(sim) or _entry(self._base.execute(_ENTRY_OF_SIM, (sim,)).fetchone())
 
     def open_entry(self, sid: str) -> Entry | None:
-        """Return the entry with this command, while the command is not settled."""
+        """Return the entry with this command; ``None`` if its status is final."""
         self._write_moved()
         return _entry(self._base.execute(_OPEN_ENTRY, (sid,)).fetchone())
 
     def entries_of(self, chunk: int) -> Iterator[Entry]:
-        """Yield the entries that are written in a chunk, and have not been taken over by a later one."""
+        """Yield the entries of a chunk, except those that a later entry of the same device has replaced."""
         self._write_moved()
         return filter(None, map(_entry, self._base.execute(_ENTRIES_OF_CHUNK, (chunk,))))
 
     def put(self, entries: Iterable[Entry]) -> None:
-        """Add entries, each in the place of its device's former one."""
+        """Add entries. Each replaces the earlier entry of its device."""
         self._write_moved()
         self._base.executemany(
             "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -181,13 +191,13 @@ class WorkingSet:
         )
 
     def update(self, entry: Entry) -> None:
-        """Note that something has changed in an entry."""
+        """Note that an entry has changed."""
         self._moved[entry.sim] = entry
         if len(self._moved) >= BITE:
             self._write_moved()
 
     def _write_moved(self) -> None:
-        """Write what has changed: many entries with one statement, in half the time that one for each would take."""
+        """Write the changed entries with one statement, which takes half the time of a statement for each."""
         if self._moved:
             moved, self._moved = self._moved, {}
             self._base.executemany(
