@@ -8,8 +8,9 @@ from pendulum import Timezone
 
 
 def zone(name: object) -> Timezone:
-    """Return the timezone of that name.
+    """Return the timezone with this name.
 
+    :param name: such as ``Europe/Berlin``
     :raises ValueError: there is none
     """
     found = _look_up(name) if isinstance(name, str) else None
@@ -18,9 +19,9 @@ def zone(name: object) -> Timezone:
     return found
 
 
-@lru_cache(maxsize=1024)  # zoneinfo keeps eight, a fleet can be in more; and a look in vain costs the most
+@lru_cache(maxsize=1024)  # zoneinfo caches eight, a fleet can be in more; names that do not exist take longest
 def _look_up(name: str) -> Timezone | None:
     try:
         return Timezone(name)
-    except (ValueError, OSError):  # an OSError where the name is that of a folder of the database
+    except (ValueError, OSError):  # OSError if the name is that of a folder in the database
         return None

@@ -185,6 +185,41 @@ async def test_a_hanging_api_ends_a_while_after_the_deadline():
     assert (waited.settled, waited.unread, waited.error) == (False, ["HG1"], None)
 
 
+async def test_an_error_of_one_waiter_ends_no_other_wait():
+    def broken(command):
+        raise KeyError(command.sid)
+
+    api = Api(["HG1", "HG2"], settled_at=now() + 12)
+    watcher = Watcher(api)
+    other = asyncio.create_task(watcher.wait(["HG1", "HG2"], interval=5, timeout=60))
+    with pytest.raises(KeyError, match="HG1"):
+        await watcher.wait(["HG1"], interval=5, timeout=60, on_read=broken)
+
+    assert (await other).settled
+
+
+@pytest.mark.parametrize(
+    ("interval", "timeout", "error"),
+    [
+        (0, 60, ValueError),
+        (math.nan, 60, ValueError),
+        (5, -1, ValueError),
+        (5, math.nan, ValueError),
+        ("5", 60, TypeError),
+    ],
+)
+async def test_an_argument_that_cannot_be_right_ends_no_other_wait(interval, timeout, error):
+    api = Api(["HG1", "HG2"], settled_at=now() + 12)
+    watcher = Watcher(api)
+    other = asyncio.create_task(watcher.wait(["HG1"], interval=5, timeout=60))
+    await anyio.sleep(1)
+    with pytest.raises(error):
+        await watcher.wait(["HG2"], interval=interval, timeout=timeout)
+
+    assert (await other).settled
+    assert len(api.asked) <= 4
+
+
 @pytest.mark.parametrize("one_by_one", [False, True])
 async def test_work_grows_with_the_number_of_waiters_and_no_faster(one_by_one):
     few, many = [await calls_for(number, one_by_one=one_by_one) for number in (200, 2_000)]

@@ -183,10 +183,11 @@ class Rollout:
                     lost,
                     LAG,
                 )
+            opens = self._hours.next_opening(unsent)
             if (ready := self._hours.count_open(unsent)) or lost:
                 await self._send(number, ready, self._ready(wave))
                 continue
-            if (opens := self._hours.next_opening(unsent)) is not None:
+            if opens is not None:
                 devices = count(self._hours.count_early(unsent), "device")
                 log.info("Waiting for the window: %s, %s", self._hours.describe(unsent), devices)
                 return Wait([], opens)

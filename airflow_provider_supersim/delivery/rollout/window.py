@@ -172,7 +172,10 @@ class OpenHours:
         return sum(count for timezone, count in devices.items() if now < self.opening(timezone).opens)
 
     def next_opening(self, timezones: Iterable[str | None]) -> float | None:
-        """Return when it opens next in one of these timezones, in seconds since 1970; ``None`` if it does not."""
+        """Return when it opens next in one of these timezones, in seconds since 1970; ``None`` if it does not.
+
+        Call it before :meth:`count_open`. If the window opens between the two calls, one of them tells.
+        """
         return _next(self.opening(timezone).opens for timezone in timezones)
 
     def next_change(self, timezones: Iterable[str | None]) -> float | None:

@@ -91,7 +91,10 @@ class _Waiter:
         """Keep what was read, or hand it on; end the wait with the last command that is settled."""
         sid = str(command.sid)
         if self.on_read:
-            self.on_read(command)
+            try:
+                self.on_read(command)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it must not end the waits of others
+                self.fail(error)
         else:
             self.read[sid] = command
         if command.status.settled:
@@ -114,7 +117,7 @@ class _Waiter:
             self.done.set_result(self.result(error))
 
     def fail(self, error: Exception) -> None:
-        """End the wait with an error that is not the API's."""
+        """End the wait with an error that is not the API's: of this waiter's ``on_read``, or of the poller."""
         if not self.done.done():
             self.done.set_exception(error)
 
@@ -147,8 +150,12 @@ class Watcher:
         :param sids: of the commands (``HG…``)
         :param interval: seconds between two rounds for these commands, at the least
         :param timeout: seconds from now; with 0 each status is read once
-        :param on_read: called with each command as it is read; the result then names no commands
+        :param on_read: called with each command as it is read; the result then names no commands. What it raises ends
+            this wait
+        :raises ValueError: the interval is not more than 0, or the timeout less than 0
         """
+        if not (interval > 0 and timeout >= 0):
+            raise ValueError(f"interval must be above 0 and timeout 0 or more, got {interval!r} and {timeout!r}")
         waiter = _Waiter(sids, interval, _now() + timeout, on_read)
         if not waiter.open:
             return Waited()
