@@ -119,6 +119,15 @@ def test_an_error_of_a_device_is_one_sentence_that_says_what(content, sentence):
     assert "\n" not in str(caught.value)
 
 
+def test_an_error_that_is_not_the_templates_own_is_passed_on():
+    class Variables:
+        def __getattr__(self, name):
+            raise ConnectionError("Airflow's API is out of reach")
+
+    with pytest.raises(ConnectionError, match="out of reach"):
+        PayloadTemplate("{{ var.speed }}").render(ROW, {"var": Variables()})
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from jinja2 import StrictUndefined, Template, TemplateSyntaxError, UndefinedError, meta
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, UndefinedError, meta
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 DEVICE = "device"  # the row's name in the template
 SHOWN = 60  # characters of a template that an error quotes
+
+#: What an expression raises if it does not fit the row: it does so in each try. Other errors are not the template's.
+#: Airflow's variables, for example, are read from its API, which may be out of reach for a while.
+_EXPRESSION_ERRORS = (ArithmeticError, AttributeError, LookupError, TemplateError, TypeError, ValueError)
 
 _Names = dict[str, Any]
 _Part = Callable[[_Names], Any]
@@ -72,7 +76,7 @@ class PayloadTemplate:
 
         :param device: the row, ``device`` in the template
         :param variables: other names that the template may use; only those that it uses are read
-        :raises ValueError: a column or name is missing, the sandbox forbids something, or the template fails
+        :raises ValueError: a column or name is missing, the sandbox forbids something, or an expression fails
         """
         if self._part is None:
             return self._content
@@ -126,7 +130,7 @@ def _render(template: Template, names: _Names) -> str:
         raise ValueError(error.message) from None
     except SecurityError as error:
         raise ValueError(f"the payload does something that the sandbox forbids: {error.message}") from None
-    except Exception as error:  # noqa: BLE001 - an expression of a template can raise whatever Python can
+    except _EXPRESSION_ERRORS as error:
         raise ValueError(f"the payload fails with {type(error).__name__}: {error}") from None
 
 
