@@ -39,5 +39,6 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(airflow|aiohttp|anyio|asyncio|collections|concurrent|datetime|httpx|msgspec|pathlib|pendulum)\..*"),
     (r"py:.*", r"(Airflow\w+|BaseTrigger|BaseHook|BaseOperator|BaseSensorOperator|Context|OperatorLineage|DateTime)"),
     (r"py:.*", r"(None|str|int|float|bool|bytes|dict|list|tuple|Any|ValueError|RuntimeError|OSError)"),
-    (r"py:.*", r"airflow_provider_supersim\.(api\.(auth|pace|requests|vendors)|hooks\.(connection|blocking))\b.*"),
+    (r"py:.*", r"airflow_provider_supersim\.(api\.(auth|pace|requests|vendors)|hooks\.(blocking|connection))\b.*"),
+    (r"py:class", r"(.*\.)?[A-Z]"),  # type variables
 ]

@@ -1,1 +1,1 @@
-"""The Super SIM REST API, whoever the vendor. Knows nothing of Airflow."""
+"""The Super SIM REST API of every vendor. Knows nothing of Airflow."""

@@ -15,16 +15,10 @@ import httpx
 from airflow_provider_supersim.api import replies
 from airflow_provider_supersim.api.auth import Auth
 from airflow_provider_supersim.api.errors import BadRequestError, SuperSimError, UnreadableReplyError, Verdict
-from airflow_provider_supersim.api.models import (
-    Fleet,
-    IpCommand,
-    IpCommandRequest,
-    Resource,
-    Sim,
-    with_arguments_of,
-)
+from airflow_provider_supersim.api.models import Fleet, IpCommand, IpCommandRequest, Resource, Sim
 from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.api.requests import FLEETS, IP_COMMANDS, SIMS, Endpoint, describe
+from airflow_provider_supersim.api.signatures import with_arguments_of
 from airflow_provider_supersim.api.transport import Transport
 from airflow_provider_supersim.api.vendors import Vendor
 

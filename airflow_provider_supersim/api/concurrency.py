@@ -21,8 +21,8 @@ LONGEST_HOLD = 32 * HOLD
 class Concurrency:
     """The number of requests that may be under way at once.
 
-    Requests that are under way when the limit changes were made under the old limit. Whoever reports one says under
-    which limit it began, and what it says about an old limit is ignored.
+    A request that is under way when the limit changes began under the old limit. So each report says under which limit
+    the request began, and reports about an old limit are ignored.
 
     :param most: where the limit begins, and what it never exceeds
 

@@ -7,13 +7,12 @@ Every field but the enumerations may be null there. Fields and values that the v
 from __future__ import annotations
 
 import base64
-import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache, wraps
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from functools import lru_cache
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import msgspec
@@ -195,34 +194,6 @@ class IpCommandRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             callback_url=callback_url,
             callback_method=callback_method.upper() if callback_method else None,
         )
-
-
-P = ParamSpec("P")
-S = TypeVar("S")
-R = TypeVar("R")
-
-
-def with_arguments_of(
-    build: Callable[P, IpCommandRequest],
-) -> Callable[[Callable[[S, IpCommandRequest], R]], Callable[Concatenate[S, P], R]]:
-    """Let a method that takes a command take the arguments from which ``build`` makes one.
-
-    The arguments are then listed once, at :meth:`IpCommandRequest.build`, and type checkers and ``help()`` see them.
-    """
-
-    def decorate(send: Callable[[S, IpCommandRequest], R]) -> Callable[Concatenate[S, P], R]:
-        @wraps(send)
-        def method(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            return send(self, build(*args, **kwargs))
-
-        shown = inspect.signature(send)
-        arguments = inspect.signature(build).parameters.values()
-        method.__signature__ = shown.replace(  # type: ignore[attr-defined]
-            parameters=[shown.parameters["self"], *arguments]
-        )
-        return method
-
-    return decorate
 
 
 def _port(value: int | str) -> int:

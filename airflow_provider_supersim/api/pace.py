@@ -50,7 +50,7 @@ class Pace:
         """Make a request when its turn comes, learn from how it ends, and return what it returns.
 
         :param request: makes the request once
-        :param rated: whether the request counts against ``max_rate``, as commands do and reads do not
+        :param rated: the request counts against ``max_rate``; true for commands, false for reads
         """
         place = object()
         if rated and self._rate:

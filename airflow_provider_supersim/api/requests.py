@@ -79,7 +79,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 def _astray(where: str, origin: str) -> UnreadableReplyError:
     return UnreadableReplyError(
-        f"the list goes on at {where}, not at {origin}; not followed there",
+        f"the list continues at {where}, not at {origin}; not followed there",
         request="GET of the next page",
         verdict=Verdict.REFUSED,
     )
@@ -98,7 +98,7 @@ def post_form(url: str, form: Mapping[str, str | int], timeout: float, *, repeat
     """Return the POST of a form.
 
     :param timeout: seconds for the connection, and again for each part of the reply
-    :param repeatable: whether the same request can be made twice without harm
+    :param repeatable: the same request can be made twice without harm
     """
     return httpx.Request(
         "POST",

@@ -14,7 +14,8 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import SuperSimError
-from airflow_provider_supersim.api.models import IpCommandRequest, with_arguments_of
+from airflow_provider_supersim.api.models import IpCommandRequest
+from airflow_provider_supersim.api.signatures import with_arguments_of
 from airflow_provider_supersim.hooks import connection_form as form
 from airflow_provider_supersim.hooks.blocking import Session
 from airflow_provider_supersim.hooks.connection import Account, Limits
