@@ -48,7 +48,7 @@ class AsyncSuperSimClient:
     :param timeout: seconds for the connection, and again for each part of the reply; default 30
     :param pace: what all clients of the account share; default: a pace of its own
     :param ca_bundle: path of a CA bundle, for a proxy that signs for the API; default: the system's
-    :param keep_trying: seconds for which a request that can safely be made again is made again; default 120
+    :param keep_trying: seconds after its first failure for which a request is made again, if that is safe; default 120
     """
 
     def __init__(
@@ -232,14 +232,17 @@ class AsyncSuperSimClient:
         async def attempt() -> T:
             return read(await self._authorized(request, may_leave), kind, self._auth.redact)
 
-        give_up_at = time.monotonic() + self._keep_trying
+        give_up_at: float | None = None  # set by the first failure: until then the request may wait long for its turn
         longest = FIRST_PAUSE
         while True:
             try:
                 return await self._pace.run(attempt, rated=rated)
             except SuperSimError as error:
+                now = time.monotonic()
+                if give_up_at is None:
+                    give_up_at = now + self._keep_trying
                 pause = max(_jitter(longest), error.retry_after or 0.0)
-                if not error.retryable or time.monotonic() + pause >= give_up_at:
+                if not error.retryable or now + pause >= give_up_at:
                     raise
             await anyio.sleep(pause)
             longest = min(2 * longest, LONGEST_PAUSE)

@@ -152,6 +152,19 @@ async def test_the_pauses_grow_until_it_has_tried_for_long_enough(supersim_simul
     assert len(seen(supersim_simulator, "POST", COMMANDS)) == len(pauses) + 1
 
 
+async def test_the_wait_for_its_turn_does_not_count_as_trying(supersim_simulator, monkeypatch, pauses):
+    supersim_simulator.faults({"kind": "too_many_requests", "count": 1})
+    async with client_of(supersim_simulator, keep_trying=60) as client:
+        run = client._pace.run
+
+        async def wait_and_run(request, **options):
+            pauses.append(3600)
+            return await run(request, **options)
+
+        monkeypatch.setattr(client._pace, "run", wait_and_run)
+        assert (await client.send_ip_command("device-0001", "x", 1)).sid
+
+
 async def test_the_pauses_differ_so_that_requests_do_not_come_back_together(supersim_simulator, pauses):
     supersim_simulator.faults({"kind": "too_many_requests"})
     async with client_of(supersim_simulator, keep_trying=60) as client:

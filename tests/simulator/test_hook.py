@@ -18,6 +18,8 @@ import pytest
 from clients import COMMANDS, seen
 
 from airflow_provider_supersim.api.errors import NotFoundError, SuperSimError, Verdict
+from airflow_provider_supersim.hooks import supersim as hook_module
+from airflow_provider_supersim.hooks.blocking import Session
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
 
@@ -290,6 +292,18 @@ def test_after_cancel_nothing_more_is_sent(hook, supersim_simulator):
     with pytest.raises(CancelledError):
         hook.send_ip_command("device-0001", "x", 1)
     assert supersim_simulator.commands() == []
+
+
+def test_a_cancellation_while_the_session_opens_is_not_lost(hook, supersim_simulator, monkeypatch):
+    class CancelledWhileOpening(Session):
+        def __init__(self, client):
+            super().__init__(client)
+            hook.cancel()  # as a signal handler may
+
+    monkeypatch.setattr(hook_module, "Session", CancelledWhileOpening)
+    with pytest.raises(CancelledError):
+        hook.get_sim("device-0001")
+    assert supersim_simulator.requests()["total"] == 0
 
 
 def test_a_hook_that_was_never_used_can_be_cancelled_and_closed(twilio):
