@@ -42,7 +42,8 @@ def run(*triggers):
         return (await anext(trigger.run())).payload
 
     async def run_all():
-        return await asyncio.gather(*map(first, triggers))
+        async with asyncio.timeout(600):
+            return await asyncio.gather(*map(first, triggers))
 
     return asyncio.run(run_all())
 

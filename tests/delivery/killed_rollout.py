@@ -51,7 +51,7 @@ class Killer:
 
 async def one_process(story: dict[str, Any], folder: Path, killer: Killer, *, fresh: bool) -> int:
     targets = [device(sim) for sim in story["sims"]]
-    how = rules(waves=story["waves"], wave_timeout=60.0)
+    how = rules(waves=story["waves"], wave_timeout=600.0)
     ledger = await Ledger.open(FileStore(folder, killer.at_point), clears=0, restart=False)
     client = open_client(story["url"], kind=KillableClient)
     client.at_point = killer.at_point

@@ -39,6 +39,7 @@ def clock():
 @pytest.fixture
 def night(simulator: Simulator, clock: time_machine.Coordinates) -> TaskRun:
     simulator.reset(sims=100, settle=1)
+    simulator.stop_clock()
     return TaskRun(simulator, clock, rules(window=NIGHTLY, wave_timeout=900.0))
 
 
