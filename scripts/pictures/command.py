@@ -12,6 +12,7 @@ from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import SuperSimError, Verdict
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest, Status
 from airflow_provider_supersim.api.vendors import VENDORS
+from airflow_provider_supersim.delivery.once.journal_format import CHUNK_UPGRADES, Chunk, decode
 from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.delivery.once.one_command import send_once
 from airflow_provider_supersim.delivery.state.states import State
@@ -55,6 +56,8 @@ class Killed(Exception):  # noqa: N818  # it takes the place of a signal
 class _Store:
     """A ledger's store that notes the state of the one device in it."""
 
+    place = "a dict"
+
     def __init__(self, note: Callable[[Step], None]) -> None:
         self._values: dict[str, Any] = {}
         self._note = note
@@ -67,9 +70,9 @@ class _Store:
         if self.dead:
             return
         self._values[key] = value
-        for state in STATES:
-            if f"'{state}'" in str(value.get("entries")):
-                self._note(Step("ledger", state))
+        if "entries" in value:
+            for entry in decode(value, Chunk, CHUNK_UPGRADES).entries.values():
+                self._note(Step("ledger", entry.status))
 
 
 class _Client(AsyncSuperSimClient):

@@ -123,7 +123,14 @@ def _execute(memory: _Memory, *, clears: int) -> str:
         poll_interval=0.1,
         deferrable=False,
     )
-    ti = SimpleNamespace(max_tries=clears, xcom_push=lambda **_: None)
+    ti = SimpleNamespace(
+        dag_id="nightly",
+        run_id="manual",
+        task_id="rollout",
+        map_index=-1,
+        max_tries=clears,
+        xcom_push=lambda **_: None,
+    )
     summary = task.execute({"ti": ti, "task_state_store": memory})  # type: ignore[typeddict-item]
     return f"{summary['sent']} of {summary['devices']} sent"
 

@@ -25,16 +25,22 @@ def main(folder: str, deaths: int) -> None:
     chance = random.Random(1)
     last = 0
     for _ in range(deaths):
+        reader, writer = os.pipe()
         child = os.fork()
         if not child:
             for number in range(last + 1, sys.maxsize):
                 store.set(KEY, {"number": number, "filler": "x" * FILLER})
-        time.sleep(chance.uniform(0.01, 0.05))
+                os.write(writer, b".")
+        done = last + len(os.read(reader, 1))  # a death hits the second write, or one after it
+        time.sleep(chance.uniform(0, 0.02))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        os.close(writer)
+        done += len(os.read(reader, 1_000))
+        os.close(reader)
         found = store.get(KEY)
-        if len(found["filler"]) != FILLER or found["number"] < last:
-            raise SystemExit(f"after {last} came {found['number']}, of {len(found['filler'])} characters")
+        if len(found["filler"]) != FILLER or found["number"] < done:
+            raise SystemExit(f"after {done} came {found['number']}, of {len(found['filler'])} characters")
         last = found["number"]
     sys.stdout.write(str(last))
 

@@ -12,8 +12,8 @@ from support import TextStore, device, entries
 
 from airflow_provider_supersim.api.errors import NotFoundError, Verdict
 from airflow_provider_supersim.api.models import Direction, IpCommand, IpCommandRequest, PayloadType, Status
-from airflow_provider_supersim.delivery.once.ledger import Ledger, LedgerTakenError, fingerprint
-from airflow_provider_supersim.delivery.once.store import NoStore, Store
+from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger, LedgerTakenError, fingerprint
+from airflow_provider_supersim.delivery.once.store import MemoryOnly, Store
 from airflow_provider_supersim.delivery.state.device import Device
 from airflow_provider_supersim.delivery.state.states import State
 
@@ -68,7 +68,7 @@ async def test_a_retry_finds_what_was_recorded_and_what_was_about_to_be_sent() -
 
 
 async def test_without_a_place_nothing_is_remembered() -> None:
-    store = NoStore()
+    store = MemoryOnly()
     ledger = await reopened(store)
     await ledger.write_ahead({"one": "a"}, since=1000)
 
@@ -99,25 +99,25 @@ async def test_statuses_that_move_are_kept_after_a_retry_too() -> None:
     ledger = await reopened(store)
     assert ledger.entry("one").open
     ledger.settle(command(1, "failed"))
-    ledger.settle(command(2, "sent"))  # somebody else's
+    ledger.settle(command(2, "sent"))  # of another task
     await ledger.save_changed()
 
     assert {sim: entry.status for sim, entry in entries(await reopened(store)).items()} == {"one": "failed"}
 
 
-async def test_a_clear_that_resumes_keeps_what_was_sent_and_counts_attempts_anew() -> None:
+async def test_a_clear_that_resumes_keeps_what_was_sent_and_counts_attempts_from_one() -> None:
     store = TextStore()
     ledger = await reopened(store, clears=2)
     (entry,) = await ledger.write_ahead({"one": "a"}, since=1000)
     ledger.accept(entry, command(1, "failed"))
-    ledger.notes["waves_passed"] = 1
-    await ledger.save_notes()
+    ledger.state["waves_passed"] = 1
+    await ledger.save_state()
     await ledger.save_changed()
 
     retried = await reopened(store, clears=2)
-    assert retried.notes == {"waves_passed": 1}
+    assert retried.state == {"waves_passed": 1}
     cleared = await reopened(store, clears=3)
-    assert cleared.notes == {}
+    assert cleared.state == {}
     assert cleared.entry("one").sid == command(1).sid
     (entry,) = await cleared.write_ahead({"one": "a"}, since=2000)
     assert (entry.attempt, entry.clears, entry.earlier) == (1, 3, (command(1).sid,))
@@ -169,14 +169,14 @@ async def test_a_write_that_fails_leaves_no_gap() -> None:
 
         def set(self, key: str, value: object) -> None:
             if self.fails:
-                raise OSError("the store is away")
+                raise OSError("the store cannot be reached")
             super().set(key, value)
 
     store = Failing()
     ledger = await reopened(store)
     await ledger.write_ahead({"one": "a"}, since=1000)
     store.fails = True
-    with pytest.raises(OSError, match="away"):
+    with pytest.raises(OSError, match="cannot be reached"):
         await ledger.write_ahead({"two": "a"}, since=1000)
     store.fails = False
     await ledger.write_ahead({"three": "a"}, since=1000)
@@ -216,6 +216,12 @@ async def test_no_value_outgrows_the_store(letter: str, attempts: int) -> None:
     assert again.entry(targets[0].sim).error.endswith("...")
 
 
+async def test_sims_that_are_given_by_sid_fill_whole_chunks() -> None:
+    targets = [device(f"HS{number:032x}") for number in range(2 * CHUNK + 100)]
+
+    assert [len(batch) for batch in await batches(await reopened(TextStore()), targets)] == [CHUNK, CHUNK, 100]
+
+
 async def test_a_name_of_any_length_is_written_ahead() -> None:
     ledger = await reopened(TextStore())
     targets = [device(100_000 * "n"), device("device-0001")]
@@ -240,7 +246,7 @@ async def test_a_process_that_was_taken_for_dead_writes_nothing_more_ahead() -> 
     with pytest.raises(LedgerTakenError, match="another try of this task has taken over"):
         await zombie.write_ahead({"device-0002": "a"}, since=0)
     with pytest.raises(LedgerTakenError):
-        await zombie.save_notes()
+        await zombie.save_state()
     with pytest.raises(LedgerTakenError):  # it would write over what the next try knows
         await zombie.save(0)
 

@@ -1,17 +1,16 @@
 """What has been attempted, written before it happens.
 
-The API accepts a POST and forgets who asked, so the memory of it is ours. A ledger is a journal of chunks of some
-hundreds of commands: a chunk is written before its first command leaves, again when the outcome of each is known, and
-again when statuses have moved. Whoever dies in between leaves entries that are *about to be sent*, and the next try
-looks them up in the API before it sends anything.
+The API accepts a POST and does not tell later who asked, so the ledger remembers. It keeps commands in chunks of some
+hundreds. A chunk is written before its first command leaves, again when the outcome of each command is known, and
+again when statuses have moved. A process that dies in between leaves entries that are *about to be sent*. The next try
+looks these up in the API before it sends anything.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 from uuid import uuid4
@@ -20,36 +19,40 @@ import anyio.to_thread
 import msgspec
 
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
+from airflow_provider_supersim.delivery.once.journal import Journal
+from airflow_provider_supersim.delivery.once.journal_format import (
+    CHUNK_BYTES,
+    Chunk,
+    JournalError,
+    Meta,
+    entry_bytes,
+    shorten,
+)
 from airflow_provider_supersim.delivery.once.store import Store
 from airflow_provider_supersim.delivery.state.device import Device, Entry
 from airflow_provider_supersim.delivery.state.states import State
 from airflow_provider_supersim.delivery.state.working_set import WorkingSet
 
-#: Most commands in a chunk; two or three writes for each chunk come to 0.2 ms a command.
+#: Most commands in a chunk: its three or four writes come to about 0.3 ms a command. A chunk with long names, or with
+#: many earlier attempts, has fewer, so that it stays below CHUNK_BYTES.
 CHUNK = 250
-#: A chunk with longer names, or with many earlier attempts, has fewer: as JSON it stays under the 64 KB above which
-#: Airflow's task state store complains.
-CHUNK_BYTES = 65_000
-ENTRY_BYTES = 180  # of an entry, without the device's name and the sids of earlier attempts
-SID_BYTES = 38
-ERROR_BYTES = 82
 
 
 class LedgerTakenError(Exception):
-    """A process that was taken for dead is not: a later try goes on with its work, and it must stop."""
+    """A later try of the task has opened the ledger while this process was still alive. This process must stop."""
 
 
 class Ledger:
     """The journal of one task instance, and the latest entry of each device. Get it with :meth:`open`.
 
-    :ivar table: where the entries are at hand
+    :ivar working_set: where the entries are at hand
     :ivar statuses: how many devices' latest entry has each status
     :ivar commands: how many commands the API has accepted, earlier attempts included
     """
 
-    def __init__(self, store: Store, table: WorkingSet, meta: dict[str, Any]) -> None:
-        self._store = store
-        self.table = table
+    def __init__(self, journal: Journal, working_set: WorkingSet, meta: Meta) -> None:
+        self._journal = journal
+        self.working_set = working_set
         self._meta = meta
         self._writing = anyio.Lock()
         self._since: list[int] = []  # by chunk
@@ -58,34 +61,45 @@ class Ledger:
         self.commands = 0
 
     @classmethod
-    async def open(cls, store: Store, table: WorkingSet | None = None, *, clears: int, restart: bool) -> Ledger:
+    async def open(cls, store: Store, working_set: WorkingSet | None = None, *, clears: int, restart: bool) -> Ledger:
         """Read what earlier tries have written.
 
-        :param table: where the entries are at hand; without one, the ledger has its own
+        :param working_set: where the entries are at hand; by default, the ledger has its own
         :param clears: how often the task was cleared by hand, in practice ``ti.max_tries``, which only a clear changes
-        :param restart: whether a clear starts over; else it goes on, and what failed may be sent again
+        :param restart: start over after a clear; otherwise continue, and what failed may be sent again
+        :raises JournalError: the journal cannot be read; nothing was sent
         """
-        meta = await anyio.to_thread.run_sync(store.get, _META)
+        journal, holder = Journal(store), uuid4().hex
+        meta = await anyio.to_thread.run_sync(journal.read_meta)
         if meta is None:
-            meta = {"generation": 0, "clears": clears, "notes": {}}
-        elif meta["clears"] != clears:
-            # A restart begins another journal beside the old one: a half-forgotten ledger would be worse than two.
-            meta = {"generation": meta["generation"] + int(restart), "clears": clears, "notes": {}}
-        ledger = cls(store, table or WorkingSet(), {**meta, "holder": uuid4().hex})
-        await ledger._save_meta()
+            meta = Meta(generation=0, clears=clears, holder=holder)
+        elif meta.clears == clears:
+            meta.holder = holder
+        elif restart:
+            # Another journal beside the old one. Emptying the old one takes many writes, and a process that dies
+            # between them leaves half a ledger.
+            meta = Meta(generation=meta.generation + 1, clears=clears, holder=holder)
+        else:
+            meta = Meta(generation=meta.generation, clears=clears, holder=holder, revisions=meta.revisions)
+        ledger = cls(journal, working_set or WorkingSet(), meta)
+        # Take over first, then read: otherwise the former holder may write into a chunk that was read already.
+        await anyio.to_thread.run_sync(journal.write_meta, meta)
         await ledger._load()
         return ledger
 
     @property
     def clears(self) -> int:
         """How often the task was cleared by hand."""
-        return int(self._meta["clears"])
+        return self._meta.clears
 
     @property
-    def notes(self) -> dict[str, Any]:
-        """What the owner of the ledger wants to remember besides; JSON, written by :meth:`save_notes`."""
-        notes: dict[str, Any] = self._meta["notes"]
-        return notes
+    def state(self) -> dict[str, Any]:
+        """What the owner of the ledger keeps besides the entries: JSON, written by :meth:`save_state` at the latest."""
+        return self._meta.state
+
+    @state.setter
+    def state(self, value: dict[str, Any]) -> None:
+        self._meta.state = value
 
     @property
     def began(self) -> int:
@@ -94,19 +108,18 @@ class Ledger:
 
     def entry(self, sim: str) -> Entry | None:
         """Return the latest entry of a device."""
-        return self.table.entry(sim)
+        return self.working_set.entry(sim)
 
     def since(self, entry: Entry) -> int:
         """Return a time by the API's clock, in seconds since 1970, before which the entry's command was not sent."""
         return self._since[entry.chunk]
 
     async def batches(self, devices: AsyncIterator[Device]) -> AsyncIterator[list[Device]]:
-        """Cut devices into pieces that fit into a chunk each."""
+        """Cut devices into batches that fit into a chunk each."""
         batch: list[Device] = []
         size = 0
         async for device in devices:
-            last = self.entry(device.sim)
-            more = ENTRY_BYTES + len(json.dumps(device.sim)) + SID_BYTES * (len(last.earlier) + 1 if last else 0)
+            more = entry_bytes(device.sim, self.entry(device.sim))
             if batch and (len(batch) == CHUNK or size + more > CHUNK_BYTES):
                 yield batch
                 batch, size = [], 0
@@ -122,14 +135,15 @@ class Ledger:
         :param since: a time by the API's clock, in seconds since 1970
         :return: an entry for each, in one chunk
         :raises LedgerTakenError: another process has opened the ledger since
+        :raises JournalError: the meta record cannot be read any more
         """
         number = len(self._since)
         before = {sim: self.entry(sim) for sim in contents}
         entries = [self._next_entry(sim, content, number, before[sim]) for sim, content in contents.items()]
         async with self._writing:
-            await self._write(number, since, entries)
-            self._since.append(since)  # only now: one that could not be written must leave no gap
-        self.table.put(entries)
+            await self._write_new(number, since, entries)
+            self._since.append(since)  # only now, so that a chunk that could not be written leaves no gap
+        self.working_set.put(entries)
         self.statuses.subtract(last.status for last in before.values() if last)
         self.statuses[State.ABOUT_TO_SEND] += len(entries)
         return entries
@@ -137,12 +151,12 @@ class Ledger:
     async def save(self, chunk: int) -> None:
         """Write a chunk as it now is.
 
-        :raises LedgerTakenError: another process has opened the ledger since, and knows better
+        :raises LedgerTakenError: another process has opened the ledger since, and what it wrote is newer
         """
         async with self._writing:
             self._changed.discard(chunk)
             try:
-                await self._write(chunk, self._since[chunk], self.table.entries_of(chunk))
+                await self._write_again(chunk)
             except BaseException:
                 self._changed.add(chunk)
                 raise
@@ -152,24 +166,29 @@ class Ledger:
         for chunk in sorted(self._changed):
             await self.save(chunk)
 
-    async def save_notes(self) -> None:
-        """Write :attr:`notes`.
+    async def save_state(self) -> None:
+        """Write :attr:`state`.
 
         :raises LedgerTakenError: another process has opened the ledger since
         """
-        await self.check_held()
-        await self._save_meta()
+
+        def write() -> None:
+            self._check_held()
+            self._journal.write_meta(self._meta)
+
+        async with self._writing:
+            await anyio.to_thread.run_sync(write)
 
     async def check_held(self) -> None:
-        """Do nothing while this process is the last to have opened the ledger.
+        """Check that this process still owns the ledger.
 
-        :raises LedgerTakenError: another one has opened it since
+        :raises LedgerTakenError: another process has opened it since
         """
         await anyio.to_thread.run_sync(self._check_held)
 
     def _check_held(self) -> None:
-        meta = self._store.get(_META)
-        if meta is not None and meta["holder"] != self._meta["holder"]:
+        meta = self._journal.read_meta()
+        if meta is not None and meta.holder != self._meta.holder:
             raise LedgerTakenError("another try of this task has taken over; this one sends nothing more")
 
     def accept(self, entry: Entry, command: IpCommand) -> None:
@@ -178,29 +197,29 @@ class Ledger:
         self._take(entry, command)
 
     def settle(self, command: IpCommand) -> None:
-        """Note what was read of a command that was accepted before. Others are passed over."""
-        entry = self.table.open_entry(str(command.sid))
+        """Note the status of a command that was accepted before. Commands of others are ignored."""
+        entry = self.working_set.open_entry(str(command.sid))
         if entry and command.status.value != entry.status:
             self._take(entry, command)
 
     def refuse(self, entry: Entry, error: Exception) -> None:
-        """Note that the API said no."""
-        self._move(entry, State.REFUSED, _short(str(error)))
+        """Note that the API refused a command."""
+        self._move(entry, State.REFUSED, shorten(str(error)))
 
     def withdraw(self, entry: Entry, why: str) -> None:
-        """Note that a command surely was not accepted, and is not being sent any more."""
-        self._move(entry, State.NOT_SENT, _short(why))
+        """Note that a command was certainly not accepted and is no longer being sent."""
+        self._move(entry, State.NOT_SENT, shorten(why))
 
     def renew(self, entry: Entry, content: str) -> bool:
-        """Note that a command was not accepted and is sent anew; return whether that changes anything.
+        """Note that a command was not accepted and is sent again; return whether that changes the entry.
 
-        :param content: as this try has rendered it
+        :param content: fingerprint of the command as this try has rendered it
         """
         changed = (entry.content, entry.clears) != (content, self.clears)
         if entry.clears != self.clears:
             entry.attempt = 1
         entry.content, entry.clears = content, self.clears
-        self.table.update(entry)
+        self.working_set.update(entry)
         return changed
 
     def _take(self, entry: Entry, command: IpCommand) -> None:
@@ -214,13 +233,13 @@ class Ledger:
         self.statuses[entry.status] -= 1
         self.statuses[status] += 1
         entry.status, entry.error = status, error
-        self.table.update(entry)
+        self.working_set.update(entry)
         self._changed.add(entry.chunk)
 
     def _next_entry(self, sim: str, content: str, chunk: int, last: Entry | None) -> Entry:
         if last is None:
             return Entry(sim, chunk, content, clears=self.clears)
-        attempt = last.attempt + int(last.status != State.NOT_SENT)  # what was withdrawn was none
+        attempt = last.attempt + int(last.status != State.NOT_SENT)  # a withdrawn command was no attempt
         return Entry(
             sim,
             chunk,
@@ -230,61 +249,63 @@ class Ledger:
             earlier=(*last.earlier, last.sid) if last.sid else last.earlier,
         )
 
-    async def _write(self, chunk: int, since: int, entries: Iterable[Entry]) -> None:
-        value = {"since": since, "entries": {entry.sim: _fields(entry) for entry in entries}}
+    async def _write_new(self, number: int, since: int, entries: Iterable[Entry]) -> None:
+        """Write a chunk, and then the meta record that counts it: see the module ``journal``."""
+        chunk = Chunk.build(entries, revision=1, since=since)
+        meta = msgspec.structs.replace(self._meta, revisions=[*self._meta.revisions, chunk.revision])
 
         def write() -> None:
             self._check_held()
-            self._store.set(self._key(chunk), value)
+            self._journal.write_chunk(meta.generation, number, chunk)
+            self._check_held()  # otherwise this meta record would take the ledger back from a later try
+            self._journal.write_meta(meta)
 
         await anyio.to_thread.run_sync(write)
+        self._meta.revisions = meta.revisions
 
-    async def _save_meta(self) -> None:
-        async with self._writing:
-            await anyio.to_thread.run_sync(self._store.set, _META, self._meta)
+    async def _write_again(self, number: int) -> None:
+        chunk = Chunk.build(
+            self.working_set.entries_of(number),
+            revision=self._meta.revisions[number] + 1,
+            since=self._since[number],
+        )
+
+        def write() -> None:
+            self._check_held()
+            self._journal.write_chunk(self._meta.generation, number, chunk)
+
+        await anyio.to_thread.run_sync(write)
+        self._meta.revisions[number] = chunk.revision
 
     async def _load(self) -> None:
-        # No list of keys is to be had: chunks are numbered without a gap, and the first that is missing is the end.
-        while value := await anyio.to_thread.run_sync(self._store.get, self._key(len(self._since))):
-            number = len(self._since)
-            entries = [_entry(sim, number, fields) for sim, fields in value["entries"].items()]
+        counted, revisions = self._meta.revisions, list[int]()
+        while chunk := await anyio.to_thread.run_sync(
+            self._journal.read_chunk, self._meta.generation, len(revisions), counted
+        ):
+            entries = chunk.read_entries(len(revisions))
             for last in filter(None, (self.entry(entry.sim) for entry in entries)):
                 self._count(last, -1)
             for entry in entries:
                 self._count(entry, 1)
-            self.table.put(entries)
-            self._since.append(value["since"])
+            self.working_set.put(entries)
+            self._since.append(chunk.since)
+            revisions.append(chunk.revision)
+        self._meta.revisions = revisions
+
+    def unreadable(self, what: str) -> JournalError:
+        """Return the error for a :attr:`state` that its owner cannot read.
+
+        :param what: what is wrong, e.g. ``the rollout's state is damaged``
+        """
+        return self._journal.unreadable(what)
 
     def _count(self, entry: Entry, sign: int) -> None:
         self.statuses[entry.status] += sign
         self.commands += sign * (len(entry.earlier) + int(entry.sid is not None))
 
-    def _key(self, number: int) -> str:
-        return f"{_META}_{self._meta['generation']}_{number}"
-
-
-_META = "supersim_ledger"
-
 
 def fingerprint(content: IpCommandRequest | IpCommand) -> str:
-    """Return what tells one command's content from another's: payload, its type and the port, in 11 characters."""
+    """Return 11 characters that differ if payload, payload type or port differ."""
     text = f"{content.payload_type}\0{content.device_port}\0{content.payload}"
     digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-
-
-def _fields(entry: Entry) -> list[Any]:
-    """Return what is written of an entry, beside its SIM and in its chunk."""
-    return [*msgspec.structs.astuple(entry)[2:-1], list(entry.earlier)]
-
-
-def _entry(sim: str, chunk: int, fields: Sequence[Any]) -> Entry:
-    return msgspec.convert(dict(zip(Entry.__struct_fields__, (sim, chunk, *fields), strict=True)), Entry)
-
-
-def _short(text: str) -> str:
-    """Cut a text so that, as JSON, it takes no more than :data:`ERROR_BYTES`."""
-    text = text[:ERROR_BYTES]
-    while len(json.dumps(text)) > ERROR_BYTES:
-        text = f"{text[:-4]}..."
-    return text
