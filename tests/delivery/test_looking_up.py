@@ -24,7 +24,8 @@ from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import ServerError, Verdict
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
 from airflow_provider_supersim.delivery.once import dispatcher as dispatch
-from airflow_provider_supersim.delivery.once.dispatcher import MOST_SENDINGS, Dispatcher
+from airflow_provider_supersim.delivery.once.dispatcher import Dispatcher
+from airflow_provider_supersim.delivery.once.job import MOST_SENDINGS
 from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger
 from airflow_provider_supersim.delivery.once.reconcile import FEW
 from airflow_provider_supersim.delivery.state.device import Device
@@ -257,7 +258,7 @@ async def test_an_api_that_answers_5xx_to_everything_ends_the_try(
     with pytest.raises(ServerError, match="answered 503"):
         await send(open_client(simulator.url), targets, ledger=await Ledger.open(store, clears=0, restart=False))
     assert len(targets) < simulator.fired()[0]["fired"] <= MOST_SENDINGS * len(targets)
-    assert "The API has accepted nothing for long" in caplog.text
+    assert "[api-accepts-nothing]" in caplog.text
 
     simulator.faults()
     await send(open_client(simulator.url), targets, ledger=await Ledger.open(store, clears=0, restart=False))

@@ -7,7 +7,7 @@ from support import POST, TextStore, device, open_client
 
 from airflow_provider_supersim.api.errors import BadRequestError, ServerError
 from airflow_provider_supersim.api.models import IpCommand
-from airflow_provider_supersim.delivery.once.dispatcher import MOST_SENDINGS
+from airflow_provider_supersim.delivery.once.job import MOST_SENDINGS
 from airflow_provider_supersim.delivery.once.ledger import Ledger, fingerprint
 from airflow_provider_supersim.delivery.once.one_command import send_once
 from airflow_provider_supersim.testing import Simulator

@@ -1,4 +1,4 @@
-"""A rollout of one."""
+"""Send one command, unless the ledger has it already."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_supersim.delivery.state.device import Device
 async def send_once(
     client: AsyncSuperSimClient, ledger: Ledger, request: IpCommandRequest, *, lag: float = LAG
 ) -> tuple[IpCommand, bool]:
-    """Send a command, unless the ledger has it as sent already. One that has failed is sent again.
+    """Send a command, unless it was sent before. A command that failed is sent again.
 
     :param lag: as of :class:`Dispatcher`
     :return: the command, and whether it was sent just now

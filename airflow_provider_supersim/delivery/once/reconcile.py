@@ -1,7 +1,7 @@
 """Look up in the API what became of commands whose outcome is unknown.
 
-There is no idempotency key to ask by: a command is recognised by its SIM, payload, payload type and port, and by having
-been created no earlier than we began to send.
+The API has no idempotency key to ask by. A command is recognised by its SIM, payload, payload type and port, and by its
+creation no earlier than we began to send.
 """
 
 from __future__ import annotations
@@ -18,15 +18,23 @@ from airflow_provider_supersim.api.requests import SIMS
 from airflow_provider_supersim.delivery.once.ledger import fingerprint
 from airflow_provider_supersim.delivery.state.device import Entry
 
-FEW = 3  # up to so many SIMs are asked for one by one
-CLOCK_SKEW = 2  # seconds by which the clocks of the API's own servers may differ
-OLD_ENOUGH = 200  # older commands in a row, newest first, after which the list holds nothing of ours
+#: Up to this many SIMs are asked for one by one.
+FEW = 3
+#: Seconds by which the clocks of the API's own servers may differ.
+CLOCK_SKEW = 2
+#: Newest first, after this many older commands in a row the list holds nothing of ours.
+OLD_ENOUGH = 200
 
 _SIM_SID = re.compile(r"HS[0-9a-fA-F]{32}")
 
 
-class Lost(msgspec.Struct, frozen=True):
-    """A command whose outcome is unknown."""
+class Unknown(msgspec.Struct, frozen=True):
+    """A command whose outcome is unknown.
+
+    :ivar sim: as the DAG names it
+    :ivar sim_sid: its sid, if that is known
+    :ivar since: a time by the API's clock, in seconds since 1970, before which it was not sent
+    """
 
     sim: str
     sim_sid: str | None
@@ -34,39 +42,42 @@ class Lost(msgspec.Struct, frozen=True):
     since: int
 
 
-async def find(
-    client: AsyncSuperSimClient, lost: Sequence[Lost], sim_sids: dict[str, str]
-) -> list[tuple[Lost, IpCommand]]:
-    """Return those that the API has accepted, each with its command. One look; the list may lag behind.
+async def find_accepted(
+    client: AsyncSuperSimClient, unknown: Sequence[Unknown], sim_sids: dict[str, str]
+) -> list[tuple[Unknown, IpCommand]]:
+    """Return those that the API has accepted, each with its command. This is one look; the list may lag behind.
 
     :param sim_sids: known sids by unique name; what is learned here is added
+    :raises SuperSimError: the list cannot be read
     """
-    if len(lost) <= FEW:
-        pages = [(one, client.iter_ip_commands(sim=one.sim, direction=Direction.TO_SIM)) for one in lost]
-        found = [(one, await _first_match(one, commands)) for one, commands in pages]
-        return [(one, command) for one, command in found if command is not None]
-    await _learn_sim_sids(client, lost, sim_sids)
-    return await _walk(client, lost, sim_sids)
+    if len(unknown) > FEW:
+        await _learn_sim_sids(client, unknown, sim_sids)
+        return await _find_in_one_walk(client, unknown, sim_sids)
+    found = []
+    for one in unknown:
+        command = await _first_match(one, client.iter_ip_commands(sim=one.sim, direction=Direction.TO_SIM))
+        if command is not None:
+            found.append((one, command))
+    return found
 
 
-async def _first_match(one: Lost, commands: AsyncIterator[IpCommand]) -> IpCommand | None:
+async def _first_match(one: Unknown, commands: AsyncIterator[IpCommand]) -> IpCommand | None:
     try:
-        async for command in recent(commands, one.since):
+        async for command in until_older(commands, one.since):
             if _is(one, command):
                 return command
     except NotFoundError:
-        pass  # no such SIM, so no command to it
+        pass  # there is no such SIM, and so no command to it
     return None
 
 
-async def _walk(
-    client: AsyncSuperSimClient, lost: Sequence[Lost], sim_sids: dict[str, str]
-) -> list[tuple[Lost, IpCommand]]:
-    """Find many with one walk of the account's list."""
-    wanted = {(one.sim_sid or sim_sids.get(one.sim, one.sim), one.entry.content): one for one in lost}
-    found: list[tuple[Lost, IpCommand]] = []
+async def _find_in_one_walk(
+    client: AsyncSuperSimClient, unknown: Sequence[Unknown], sim_sids: dict[str, str]
+) -> list[tuple[Unknown, IpCommand]]:
+    wanted = {(one.sim_sid or sim_sids.get(one.sim, one.sim), one.entry.content): one for one in unknown}
+    found: list[tuple[Unknown, IpCommand]] = []
     commands = client.iter_ip_commands(direction=Direction.TO_SIM)
-    async for command in recent(commands, min(one.since for one in lost)):
+    async for command in until_older(commands, min(one.since for one in unknown)):
         key = (command.sim_sid or "", fingerprint(command))
         if (one := wanted.get(key)) and _is(one, command):
             found.append((one, command))
@@ -76,7 +87,7 @@ async def _walk(
     return found
 
 
-def _is(one: Lost, command: IpCommand) -> bool:
+def _is(one: Unknown, command: IpCommand) -> bool:
     return (
         fingerprint(command) == one.entry.content
         and not _is_older(command, one.since)
@@ -88,11 +99,13 @@ def _is_older(command: IpCommand, since: int) -> bool:
     return command.date_created is not None and command.date_created.timestamp() < since - CLOCK_SKEW
 
 
-async def recent(commands: AsyncIterator[IpCommand], since: int) -> AsyncIterator[IpCommand]:
-    """Yield the list until it is plain that only older commands follow.
+async def until_older(commands: AsyncIterator[IpCommand], since: int) -> AsyncIterator[IpCommand]:
+    """Yield the list until only older commands follow.
 
-    Newest first is what the API does and does not promise. So it is believed only while it is seen to hold: one command
-    that is newer than the one before, and the list is read to its end.
+    The API lists commands newest first, but does not promise to. So this is believed only while it is seen to hold: if
+    one command is newer than the one before, the list is read to its end.
+
+    :param since: in seconds since 1970
     """
     before, ascended, descended, older = None, False, False, 0
     async for command in commands:
@@ -106,9 +119,9 @@ async def recent(commands: AsyncIterator[IpCommand], since: int) -> AsyncIterato
         yield command
 
 
-async def _learn_sim_sids(client: AsyncSuperSimClient, lost: Sequence[Lost], sim_sids: dict[str, str]) -> None:
+async def _learn_sim_sids(client: AsyncSuperSimClient, unknown: Sequence[Unknown], sim_sids: dict[str, str]) -> None:
     """Find the sids of SIMs that were given by name, for the list of commands names none."""
-    names = {one.sim for one in lost if one.sim_sid is None and not _SIM_SID.fullmatch(one.sim)} - sim_sids.keys()
+    names = {one.sim for one in unknown if one.sim_sid is None and not _SIM_SID.fullmatch(one.sim)} - sim_sids.keys()
     seen, affordable = 0, len(names) * client.page_size(SIMS)
     if not names:
         return

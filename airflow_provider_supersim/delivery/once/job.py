@@ -1,0 +1,87 @@
+"""One command on its way from the ledger to the API."""
+
+from __future__ import annotations
+
+import time
+
+import anyio
+
+from airflow_provider_supersim.api.errors import SuperSimError
+from airflow_provider_supersim.delivery.state.device import Device, Entry
+
+#: Times that one command is sent whose outcome stays unknown each time, and that the list never shows. With the default
+#: lag that takes five minutes.
+MOST_SENDINGS = 10
+
+
+class NotNow(Exception):  # noqa: N818  # it is no error
+    """Raised by ``may_leave`` if a command may not be sent at this moment."""
+
+
+class Job:
+    """A command, its entry, and what is known of its sendings.
+
+    :ivar tried: it was sent at least once, or taken back
+    :ivar left: its request may have reached the API
+    :ivar recalled: why it is taken back; empty if it is not
+    :ivar error: of the last sending, if its outcome was not known
+    :ivar unknown_since: since when its outcome is not known, by the monotonic clock
+    :ivar alone: sendings of unknown outcome while other commands were accepted
+    :ivar in_vain: such sendings in a row while none was accepted: an outage, which says nothing against this command
+    """
+
+    __slots__ = ("_scope", "alone", "device", "entry", "error", "in_vain", "left", "recalled", "tried", "unknown_since")
+
+    def __init__(self, device: Device, entry: Entry) -> None:
+        self.device = device
+        self.entry = entry
+        self.tried = False
+        self.left = False
+        self.recalled = ""
+        self.error: SuperSimError | None = None
+        self.unknown_since = time.monotonic()
+        self.alone = 0
+        self.in_vain = 0
+        self._scope: anyio.CancelScope | None = None
+
+    def waiting(self) -> anyio.CancelScope:
+        """Return the scope that :meth:`recall` cancels."""
+        self._scope = anyio.CancelScope()
+        return self._scope
+
+    def leave(self) -> None:
+        """Note that its request leaves now.
+
+        :raises NotNow: it has been taken back
+        """
+        if self.recalled:
+            raise NotNow(self.recalled)
+        self.left = True
+
+    def recall(self, why: str) -> None:
+        """Take it back, while it waits for its turn."""
+        self.recalled = why
+        if self._scope:
+            self._scope.cancel()
+
+    def lost(self, error: SuperSimError, *, others_accepted_at: float) -> None:
+        """Note a sending of unknown outcome.
+
+        :param others_accepted_at: when the API last accepted a command, by the monotonic clock
+        """
+        self.error = error
+        if others_accepted_at > self.unknown_since:
+            self.alone, self.in_vain = self.alone + 1, 0
+        else:
+            self.in_vain += 1
+        self.unknown_since = time.monotonic()
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it was sent so often in vain that it is not sent again."""
+        return self.hopeless_alone or self.in_vain >= MOST_SENDINGS
+
+    @property
+    def hopeless_alone(self) -> bool:
+        """Whether that is so although the API accepted other commands."""
+        return self.alone >= MOST_SENDINGS
