@@ -1,6 +1,6 @@
 """One tree of errors. Each carries its evidence and says whether the request can safely be made again.
 
-A bad argument is a :class:`ValueError`, and no request is made.
+Bad input is a :class:`BadInputError`, which is a :class:`ValueError`: no request is made.
 """
 
 from __future__ import annotations
@@ -17,6 +17,14 @@ class Verdict(Enum):
     TRY_AGAIN = "try again"
     #: The request may have been processed. Only a look in the API can tell.
     UNKNOWN = "unknown"
+
+
+class BadInputError(ValueError):
+    """An argument, a field of the connection, or a row of the targets cannot be right.
+
+    It is a class of its own because JSON, Unicode and msgspec raise a :class:`ValueError` too, for what a retry may
+    fix.
+    """
 
 
 class SuperSimError(Exception):

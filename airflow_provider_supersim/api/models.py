@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import msgspec
 from pendulum import DateTime, instance
 
+from airflow_provider_supersim.api.errors import BadInputError
+
 MAX_PAYLOAD_BYTES = 1300  # as the device gets it: UTF-8 bytes of text, decoded bytes of binary
 
 
@@ -183,7 +185,7 @@ class IpCommandRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         :raises ValueError: with one sentence that names the argument and what is wrong with it
         """
         if not isinstance(sim, str) or not sim.strip():
-            raise ValueError(f"sim must be the sid (HS…) or the unique name of a SIM, got {sim!r}")
+            raise BadInputError(f"sim must be the sid (HS…) or the unique name of a SIM, got {sim!r}")
         wire, kind = _encode(payload, payload_type)
         _check_callback(callback_url, callback_method)
         return cls(
@@ -201,34 +203,36 @@ def _port(value: int | str) -> int:
     if isinstance(digits, str) and digits.isascii() and digits.isdigit():
         digits = int(digits)
     if isinstance(digits, bool) or not isinstance(digits, int) or not 1 <= digits <= 65535:
-        raise ValueError(f"device_port must be a whole number from 1 to 65535, got {value!r}")
+        raise BadInputError(f"device_port must be a whole number from 1 to 65535, got {value!r}")
     return digits
 
 
 def _encode(payload: object, payload_type: str | None) -> tuple[str, PayloadType]:
     if payload_type not in (None, *PayloadType):
-        raise ValueError(f"payload_type must be 'text' or 'binary', got {payload_type!r}")
+        raise BadInputError(f"payload_type must be 'text' or 'binary', got {payload_type!r}")
     if isinstance(payload, bytes):
         if payload_type == PayloadType.TEXT:
-            raise ValueError("payload is bytes, which are sent as 'binary'; give a str for payload_type 'text'")
+            raise BadInputError("payload is bytes, which are sent as 'binary'; give a str for payload_type 'text'")
         return base64.b64encode(_sized(payload)).decode(), PayloadType.BINARY
     if isinstance(payload, Mapping | list):
         if payload_type == PayloadType.BINARY:
-            raise ValueError("payload is a dict or list, which is sent as JSON text; payload_type 'binary' takes bytes")
+            raise BadInputError(
+                "payload is a dict or list, which is sent as JSON text; payload_type 'binary' takes bytes"
+            )
         payload = _compact_json(payload)
     if not isinstance(payload, str):
-        raise ValueError(f"payload must be str, bytes, dict or list, got {type(payload).__name__}")
+        raise BadInputError(f"payload must be str, bytes, dict or list, got {type(payload).__name__}")
     if payload_type == PayloadType.BINARY:
         try:
             data = base64.b64decode(payload, validate=True)
         except ValueError as error:
-            raise ValueError(f"payload is not valid base64, which payload_type 'binary' needs: {error}") from None
+            raise BadInputError(f"payload is not valid base64, which payload_type 'binary' needs: {error}") from None
         _sized(data)
         return payload, PayloadType.BINARY
     try:
         _sized(payload.encode())
     except UnicodeEncodeError as error:
-        raise ValueError(f"payload cannot be written as UTF-8: {error.reason} at character {error.start}") from None
+        raise BadInputError(f"payload cannot be written as UTF-8: {error.reason} at character {error.start}") from None
     return payload, PayloadType.TEXT
 
 
@@ -236,14 +240,16 @@ def _compact_json(payload: object) -> str:
     try:
         return json.dumps(payload, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"payload cannot be written as JSON: {error}") from None
+        raise BadInputError(f"payload cannot be written as JSON: {error}") from None
 
 
 def _sized(data: bytes) -> bytes:
     if not data:
-        raise ValueError("payload is empty; an IP Command carries at least one byte")
+        raise BadInputError("payload is empty; an IP Command carries at least one byte")
     if len(data) > MAX_PAYLOAD_BYTES:
-        raise ValueError(f"payload is {len(data)} bytes as the device gets it; at most {MAX_PAYLOAD_BYTES} go into one")
+        raise BadInputError(
+            f"payload is {len(data)} bytes as the device gets it; at most {MAX_PAYLOAD_BYTES} go into one"
+        )
     return data
 
 
@@ -252,8 +258,8 @@ def _check_callback(url: object, method: object) -> None:
         try:
             parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
         except ValueError as error:
-            raise ValueError(f"callback_url is not a URL: {error}") from None
+            raise BadInputError(f"callback_url is not a URL: {error}") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"callback_url must be an http or https URL with a host, got {url!r}")
+            raise BadInputError(f"callback_url must be an http or https URL with a host, got {url!r}")
     if method is not None and (not isinstance(method, str) or method.upper() not in ("GET", "POST")):
-        raise ValueError(f"callback_method must be 'GET' or 'POST', got {method!r}")
+        raise BadInputError(f"callback_method must be 'GET' or 'POST', got {method!r}")

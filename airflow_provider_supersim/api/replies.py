@@ -179,7 +179,7 @@ def failure(response: Reply, redact: Redact) -> SuperSimError:
     said = ": ".join(word for key in _WORDS if (word := _text(problem, key)))
     code = _text(problem, "code")
     return kind(
-        redact(said) or _excerpt(response, redact) or "no word of explanation came with it",
+        redact(said) or _excerpt(response, redact) or "the reply gives no reason",
         request=describe(response.request),
         verdict=verdict,
         status=response.status_code,

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import httpx
 import msgspec
 
-from airflow_provider_supersim.api.errors import UnreadableReplyError, Verdict
+from airflow_provider_supersim.api.errors import BadInputError, UnreadableReplyError, Verdict
 from airflow_provider_supersim.api.models import IpCommandRequest
 
 IP_COMMANDS = "/v1/IpCommands"
@@ -45,7 +45,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         :raises ValueError: the name would lead to another resource
         """
         if not isinstance(sid_or_name, str) or not sid_or_name.strip(". \t\n"):
-            raise ValueError(f"{collection}: a sid or a unique name is needed, got {sid_or_name!r}")
+            raise BadInputError(f"sid_or_name must be a sid or a unique name, got {sid_or_name!r}")
         return self.get(f"{collection}/{quote(sid_or_name, safe='')}")
 
     def create_ip_command(self, command: IpCommandRequest) -> httpx.Request:

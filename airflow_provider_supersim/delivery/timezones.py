@@ -6,6 +6,8 @@ from functools import lru_cache
 
 from pendulum import Timezone
 
+from airflow_provider_supersim.api.errors import BadInputError
+
 
 def zone(name: object) -> Timezone:
     """Return the timezone with this name.
@@ -15,7 +17,7 @@ def zone(name: object) -> Timezone:
     """
     found = _look_up(name) if isinstance(name, str) else None
     if found is None:
-        raise ValueError(f"timezone must be a name such as 'Europe/Berlin', got {name!r}")
+        raise BadInputError(f"timezone must be a name such as 'Europe/Berlin', got {name!r}")
     return found
 
 

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
+from airflow_provider_supersim.api.errors import BadInputError
 from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.api.vendors import VENDORS, Vendor
 from airflow_provider_supersim.hooks.connection_form import EXTRA_FIELDS
@@ -76,19 +77,19 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         """
         try:
             return cls._read(connection, {key: value for key, value in extra.items() if value not in (None, "")})
-        except ValueError as error:
-            raise ValueError(f"Connection {connection.conn_id!r}: {error}") from None
+        except BadInputError as error:
+            raise BadInputError(f"Connection {connection.conn_id!r}: {error}") from None
 
     @classmethod
     def _read(cls, connection: ConnectionFields, extra: Mapping[str, Any]) -> Account:
         if unknown := sorted(set(extra) - set(EXTRA_FIELDS)):
-            raise ValueError(f"extra has unknown fields {unknown}; known are {sorted(EXTRA_FIELDS)}")
+            raise BadInputError(f"extra has unknown fields {unknown}; known are {sorted(EXTRA_FIELDS)}")
         host, login = (connection.host or "").strip(), (connection.login or "").strip()
         vendor = _vendor(extra.get("vendor"), host, login)
         if not login or not connection.password:
-            raise ValueError(f"login and password are needed: {vendor.credentials}")
+            raise BadInputError(f"login and password are needed: {vendor.credentials}")
         if "auth_url" in extra and vendor.auth_url is None:
-            raise ValueError(f"extra.auth_url must be empty: {vendor.name} signs in with login and password alone")
+            raise BadInputError(f"extra.auth_url must be empty: {vendor.name} signs in with login and password alone")
         return cls(
             vendor=vendor,
             login=login,
@@ -128,7 +129,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 def _vendor(name: object, host: str, login: str) -> Vendor:
     if name is not None:
         if str(name).lower() not in VENDORS:
-            raise ValueError(f"extra.vendor must be one of {sorted(VENDORS)}, got {name!r}")
+            raise BadInputError(f"extra.vendor must be one of {sorted(VENDORS)}, got {name!r}")
         return VENDORS[str(name).lower()]
     for vendor in VENDORS.values():
         if vendor.host_part in host.lower():
@@ -136,7 +137,7 @@ def _vendor(name: object, host: str, login: str) -> Vendor:
     for vendor in VENDORS.values():
         if login.startswith(vendor.login_prefixes):
             return vendor
-    raise ValueError(
+    raise BadInputError(
         f"{' or '.join(vendor.title for vendor in VENDORS.values())}? "
         f"Set extra.vendor to {' or '.join(map(repr, VENDORS))}."
     )
@@ -151,7 +152,7 @@ def _with_port(host: str, connection: ConnectionFields) -> str:
 def _url(field: str, url: str) -> str:
     parts = _parts(field, url)
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-        raise ValueError(f"{field} is plain http://, which would show the credentials to the network; use https://")
+        raise BadInputError(f"{field} is plain http://, which would show the credentials to the network; use https://")
     return url.rstrip("/")
 
 
@@ -163,7 +164,9 @@ def _parts(field: str, url: str) -> SplitResult:
         fits = False
     if not fits or parts.username or parts.query or parts.fragment or any(map(str.isspace, url)):
         # Not quoted, because a secret may be what is wrong with it.
-        raise ValueError(f"{field} must be a host name or an http(s) URL, without user, query, fragment or white space")
+        raise BadInputError(
+            f"{field} must be a host name or an http(s) URL, without user, query, fragment or white space"
+        )
     return parts
 
 
@@ -184,7 +187,7 @@ def _number(extra: Mapping[str, Any], field: str, kind: type[int | float], defau
         number = kind(0)
     if not 0 < number < float("inf"):
         whole = "whole " if kind is int else ""
-        raise ValueError(f"extra.{field} must be a {whole}number above 0, got {extra[field]!r}")
+        raise BadInputError(f"extra.{field} must be a {whole}number above 0, got {extra[field]!r}")
     return number
 
 
@@ -192,11 +195,11 @@ def _ca_bundle(verify: object) -> str | None:
     if verify is None or verify is True or str(verify).lower() == "true":
         return None
     if verify is False or str(verify).lower() in ("false", "0", "no", "off"):
-        raise ValueError("extra.verify cannot be switched off; give the path of a CA bundle that trusts the host")
+        raise BadInputError("extra.verify cannot be switched off; give the path of a CA bundle that trusts the host")
     try:
         ssl.create_default_context(cafile=str(verify))
     except OSError as error:  # ssl.SSLError is a subclass
-        raise ValueError(
+        raise BadInputError(
             f"extra.verify must be the path of a CA bundle; {str(verify)!r} cannot be read as one: {error}"
         ) from None
     return str(verify)

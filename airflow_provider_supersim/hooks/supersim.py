@@ -13,7 +13,7 @@ from airflow.providers.common.compat.connection import get_async_connection, get
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
-from airflow_provider_supersim.api.errors import SuperSimError
+from airflow_provider_supersim.api.errors import BadInputError, SuperSimError
 from airflow_provider_supersim.api.models import IpCommandRequest
 from airflow_provider_supersim.api.signatures import with_arguments_of
 from airflow_provider_supersim.hooks import connection_form as form
@@ -163,7 +163,10 @@ class SuperSimHook(BaseHook):
         return self.run(AsyncSuperSimClient.send, command)
 
     def get_ip_command(self, sid: str) -> IpCommand:
-        """Return one IP Command: ``GET /v1/IpCommands/{sid}``."""
+        """Return one IP Command: ``GET /v1/IpCommands/{sid}``.
+
+        :param sid: of the command (``HG…``)
+        """
         return self.run(AsyncSuperSimClient.get_ip_command, sid)
 
     def iter_ip_commands(
@@ -186,7 +189,10 @@ class SuperSimHook(BaseHook):
         )
 
     def get_sim(self, sid_or_name: str) -> Sim:
-        """Return one SIM: ``GET /v1/Sims/{sid or unique name}``."""
+        """Return one SIM: ``GET /v1/Sims/{sid or unique name}``.
+
+        :param sid_or_name: its sid (``HS…``) or unique name
+        """
         return self.run(AsyncSuperSimClient.get_sim, sid_or_name)
 
     def iter_sims(self, *, fleet: str | None = None, status: str | None = None) -> Iterator[Sim]:
@@ -198,7 +204,10 @@ class SuperSimHook(BaseHook):
         return self._iterate(AsyncSuperSimClient.iter_sims, fleet=fleet, status=status)
 
     def get_fleet(self, sid_or_name: str) -> Fleet:
-        """Return one Fleet: ``GET /v1/Fleets/{sid or unique name}``."""
+        """Return one Fleet: ``GET /v1/Fleets/{sid or unique name}``.
+
+        :param sid_or_name: its sid (``HF…``) or unique name
+        """
         return self.run(AsyncSuperSimClient.get_fleet, sid_or_name)
 
     def iter_fleets(self) -> Iterator[Fleet]:
@@ -218,7 +227,7 @@ class SuperSimHook(BaseHook):
         """Read one Fleet with the connection's credentials, once, and say what was tried and what came back."""
         try:
             account = self.account
-        except ValueError as error:
+        except BadInputError as error:
             return False, str(error)
         tried = f"GET /v1/Fleets at {account.base_url} as {account.login} ({account.vendor.name})"
         with closing(Session(account.client(keep_trying=0))) as session:

@@ -239,7 +239,7 @@ def test_every_value_error_names_what_to_correct():
     mute = [
         message
         for where, source in sources()
-        for message in raised(source, "ValueError", where=where)
+        for message in raised(source, "BadInputError", where=where)
         if not names_something(message.words)
     ]
 
@@ -255,15 +255,15 @@ def test_what_a_value_error_can_name_is_on_a_page(pages):
 @pytest.mark.parametrize(
     ("source", "names"),
     [
-        ("raise ValueError(f'device_port must be a whole number from 1 to 65535, got {value!r}')", True),
-        ("raise ValueError(f'extra.{field} must be a number above 0')", True),
-        ("raise ValueError(f'{name} must be a number')", True),
-        ("raise ValueError('window starts and ends at the same time')", True),
-        ("raise ValueError('the number is too large')", False),
-        ("raise ValueError(f'got {value!r}')", False),
-        ("raise ValueError('bad ' + 'input')", False),
-        ("raise ValueError", True),  # not a call: it raises what was built elsewhere
+        ("raise BadInputError(f'device_port must be a whole number from 1 to 65535, got {value!r}')", True),
+        ("raise BadInputError(f'extra.{field} must be a number above 0')", True),
+        ("raise BadInputError(f'{name} must be a number')", True),
+        ("raise BadInputError('window starts and ends at the same time')", True),
+        ("raise BadInputError('the number is too large')", False),
+        ("raise BadInputError(f'got {value!r}')", False),
+        ("raise BadInputError('bad ' + 'input')", False),
+        ("raise BadInputError", True),  # not a call: it raises what was built elsewhere
     ],
 )
 def test_a_value_error_that_names_nothing_is_seen(source, names):
-    assert all(names_something(message.words) for message in raised(source, "ValueError")) is names
+    assert all(names_something(message.words) for message in raised(source, "BadInputError")) is names

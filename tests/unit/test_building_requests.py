@@ -62,7 +62,7 @@ def test_a_name_is_one_segment_of_the_path(name, path):
 
 @pytest.mark.parametrize("name", ["", " ", ".", "..", "...", " .. ", None, 7])
 def test_what_would_ask_for_another_resource_is_refused(name):
-    with pytest.raises(ValueError, match="a sid or a unique name is needed"):
+    with pytest.raises(ValueError, match="sid_or_name must be a sid or a unique name"):
         ENDPOINT.get_one(SIMS, name)
 
 

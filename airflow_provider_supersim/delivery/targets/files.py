@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from airflow_provider_supersim.api.errors import BadInputError
 from airflow_provider_supersim.words import count
 
 SUFFIXES = (".csv", ".jsonl")
@@ -44,7 +45,7 @@ def rows_from_file(lines: Iterable[str], suffix: str) -> Iterator[FileRow]:
     """
     readers = {".csv": _csv_rows, ".jsonl": _json_rows}
     if suffix not in readers:
-        raise ValueError(f"targets_path must end in {' or '.join(SUFFIXES)}, got {suffix!r}")
+        raise BadInputError(f"targets_path must end in {' or '.join(SUFFIXES)}, got {suffix!r}")
     return readers[suffix](lines)
 
 

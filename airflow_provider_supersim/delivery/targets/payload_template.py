@@ -10,6 +10,8 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
+from airflow_provider_supersim.api.errors import BadInputError
+
 DEVICE = "device"  # the row's name in the template
 SHOWN = 60  # characters of a template that an error quotes
 
@@ -107,7 +109,7 @@ class PayloadTemplate:
         except TemplateSyntaxError as error:
             shown = text if len(text) <= SHOWN else text[:SHOWN] + "…"
             where = f"line {error.lineno} of {shown!r}"
-            raise ValueError(f"the payload is not a valid Jinja template: {error.message} ({where})") from None
+            raise BadInputError(f"the payload is not a valid Jinja template: {error.message} ({where})") from None
         return lambda names: _render(template, names)
 
 
@@ -115,7 +117,7 @@ def _line_end(text: str) -> Literal["\n", "\r\n", "\r"]:
     rest = text.replace("\r\n", "")
     ends = [end for end, there in zip(_LINE_ENDS, ("\n" in rest, rest != text, "\r" in rest), strict=True) if there]
     if len(ends) > 1:
-        raise ValueError(
+        raise BadInputError(
             f"the payload is a template with different line ends, {ends}, and Jinja would change all to one kind; "
             "write the others as an expression, such as {{ '\\n' }}"
         )
@@ -127,11 +129,11 @@ def _render(template: Template, names: _Names) -> str:
     try:
         return "".join(template.root_render_func(template.new_context(names)))
     except UndefinedError as error:
-        raise ValueError(error.message) from None
+        raise BadInputError(error.message) from None
     except SecurityError as error:
-        raise ValueError(f"the payload does something that the sandbox forbids: {error.message}") from None
+        raise BadInputError(f"the payload does something that the sandbox forbids: {error.message}") from None
     except _EXPRESSION_ERRORS as error:
-        raise ValueError(f"the payload fails with {type(error).__name__}: {error}") from None
+        raise BadInputError(f"the payload fails with {type(error).__name__}: {error}") from None
 
 
 def _list_part(content: list[Any], parts: list[_Part | None]) -> _Part | None:
@@ -151,7 +153,7 @@ def _dict_part(content: dict[Any, Any], keys: list[_Part | None], values: list[_
         for (key, value), key_part, value_part in entries:
             name = key_part(names) if key_part else key
             if name in rendered:
-                raise ValueError(f"the payload gets the key {name!r} twice")
+                raise BadInputError(f"the payload gets the key {name!r} twice")
             rendered[name] = value_part(names) if value_part else value
         return rendered
 

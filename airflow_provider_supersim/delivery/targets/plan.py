@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from airflow_provider_supersim.api.errors import BadInputError
 from airflow_provider_supersim.api.models import IpCommandRequest
 from airflow_provider_supersim.delivery.state.device import Device
 from airflow_provider_supersim.delivery.state.working_set import WorkingSet
@@ -35,7 +36,7 @@ class Problem(NamedTuple):
         return f"{self.where}: {self.what}"
 
 
-class TargetsError(ValueError):
+class TargetsError(BadInputError):
     """Rows from which no command can be made. Nothing was sent.
 
     :ivar problems: one for each such row, the first thousand
@@ -62,7 +63,7 @@ class TargetsError(ValueError):
 
 def plan(
     rows: Iterable[Mapping[str, Any]],
-    table: WorkingSet,
+    working_set: WorkingSet,
     *,
     template: PayloadTemplate,
     device_port: int | str,
@@ -77,7 +78,7 @@ def plan(
     before those given here.
 
     :param rows: of all shards, so that a SIM which two shards would send to is found
-    :param table: gets the devices
+    :param working_set: gets the devices
     :param template: the payload, for rows without their own
     :param device_port: 1 to 65535, for rows without their own
     :param payload_type: ``text`` or ``binary``, for rows without their own; default by the payload's type
@@ -86,7 +87,7 @@ def plan(
     :param timezone_needed: the window has no timezone, so each row must have one
     :raises TargetsError: with every problem of every row
     """
-    planner = _Planner(table, template, device_port, payload_type, variables, timezone_needed=timezone_needed)
+    planner = _Planner(working_set, template, device_port, payload_type, variables, timezone_needed=timezone_needed)
     problems: list[Problem] = []
     more = 0
     for count, row in enumerate(rows, 1):
@@ -95,7 +96,7 @@ def plan(
             sim = planner.sim_of(number, row)
             if shard is None or shard.takes(sim):
                 planner.add_device(sim, row)
-        except ValueError as error:
+        except BadInputError as error:
             if len(problems) < KEPT:
                 problems.append(Problem(_where(number, row), str(error)))
             else:
@@ -109,7 +110,7 @@ class _Planner:
 
     def __init__(
         self,
-        table: WorkingSet,
+        working_set: WorkingSet,
         template: PayloadTemplate,
         device_port: int | str,
         payload_type: str | None,
@@ -117,13 +118,13 @@ class _Planner:
         *,
         timezone_needed: bool,
     ) -> None:
-        self._table = table
+        self._working_set = working_set
         self._template = template
         self._device_port = device_port
         self._payload_type = payload_type
         self._variables = variables
         self._timezone_needed = timezone_needed
-        self._shared: dict[str, int] = {}  # payload: its number in the table
+        self._shared: dict[str, int] = {}  # payload: its number in the working set
 
     def sim_of(self, number: int, row: object) -> str:
         """Return the row's SIM, as the row names it.
@@ -132,24 +133,24 @@ class _Planner:
         :raises ValueError: the row has no SIM, or an earlier row has the same one
         """
         if isinstance(row, FileRow) and row.problem:
-            raise ValueError(row.problem)
+            raise BadInputError(row.problem)
         if not isinstance(row, Mapping):
-            raise ValueError(f"a target must be a SIM or a dict with at least 'sim', got {type(row).__name__}")
+            raise BadInputError(f"a target must be a SIM or a dict with at least 'sim', got {type(row).__name__}")
         sim = _text(row, "sim")
         if not sim:
-            raise ValueError(f"sim must be the sid (HS…) or the unique name of a SIM, got {row.get('sim')!r}")
+            raise BadInputError(f"sim must be the sid (HS…) or the unique name of a SIM, got {row.get('sim')!r}")
         try:
             sim.encode()
         except UnicodeEncodeError as error:
-            raise ValueError(f"sim cannot be written as UTF-8; {error.reason}") from None
+            raise BadInputError(f"sim cannot be written as UTF-8; {error.reason}") from None
         sid, name = _text(row, "sim_sid") or sim, _text(row, "unique_name") or sim
-        if earlier := self._table.row_of(sim, sid, name):
-            raise ValueError(f"same SIM as {_place(earlier, row)}")
-        self._table.call(sim, {sid, name} - {sim}, number)
+        if earlier := self._working_set.row_of(sim, sid, name):
+            raise BadInputError(f"same SIM as {_place(earlier, row)}")
+        self._working_set.call(sim, {sid, name} - {sim}, number)
         return sim
 
     def add_device(self, sim: str, row: Mapping[str, Any]) -> None:
-        """Put the row's device into the table, with its command.
+        """Put the row's device into the working set, with its command.
 
         :raises ValueError: the command cannot be built, or the timezone is wrong or missing
         """
@@ -168,7 +169,7 @@ class _Planner:
             name=_text(row, "unique_name") or None,
             timezone=self._timezone(row),
         )
-        self._table.add(device, self._payload(request.payload))
+        self._working_set.add(device, self._payload(request.payload))
 
     def _timezone(self, row: Mapping[str, Any]) -> str | None:
         name = row.get("timezone")
@@ -176,14 +177,14 @@ class _Planner:
             zone(name)
             return str(name)
         if self._timezone_needed:
-            raise ValueError("needs a timezone, because the window has none")
+            raise BadInputError("needs a timezone, because the window has none")
         return None
 
     def _payload(self, text: str) -> int:
-        """Return the payload's number in the table; equal payloads share one while they are remembered."""
+        """Return the payload's number in the working set; equal payloads share one while they are remembered."""
         number = self._shared.get(text)
         if number is None:
-            number = self._table.add_payload(text)
+            number = self._working_set.add_payload(text)
             if len(self._shared) < SHARED:
                 self._shared[text] = number
         return number

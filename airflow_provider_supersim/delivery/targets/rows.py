@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from airflow_provider_supersim.api.errors import BadInputError
 from airflow_provider_supersim.api.models import Sim
 
 
@@ -15,7 +16,7 @@ def rows_from_list(targets: Sequence[str | Mapping[str, Any]]) -> Iterator[Mappi
     :raises ValueError: it is not a list
     """
     if isinstance(targets, str | bytes | Mapping):
-        raise ValueError(f"targets must be a list of SIMs or of dicts, got {type(targets).__name__}")
+        raise BadInputError(f"targets must be a list of SIMs or of dicts, got {type(targets).__name__}")
     return ({"sim": target} if isinstance(target, str) else target for target in targets)
 
 

@@ -7,6 +7,8 @@ from hashlib import blake2b
 
 import msgspec
 
+from airflow_provider_supersim.api.errors import BadInputError
+
 
 class Shard(msgspec.Struct, frozen=True):
     """One of several equal parts of all SIMs. Make it with :meth:`build`.
@@ -29,7 +31,9 @@ class Shard(msgspec.Struct, frozen=True):
             index, count = shard
             if 0 <= index < count:
                 return cls(index, count)
-        raise ValueError(f"shard must be (i, n) with 0 <= i < n, such as (0, 4) for the first of four, got {shard!r}")
+        raise BadInputError(
+            f"shard must be (i, n) with 0 <= i < n, such as (0, 4) for the first of four, got {shard!r}"
+        )
 
     def takes(self, sim: str) -> bool:
         """Return whether a SIM belongs to this shard. The answer is the same on every machine and in every version."""
