@@ -23,8 +23,8 @@ import anyio
 from support import FileStore, KillableClient, device, open_client, rollout, rules
 
 from airflow_provider_supersim.delivery.once.ledger import Ledger
-from airflow_provider_supersim.delivery.rollout.engine import Wait
 from airflow_provider_supersim.delivery.rollout.report import write_report
+from airflow_provider_supersim.delivery.rollout.steps import Wait
 
 BY_THE_CLOCK = "by the clock"
 DEFERRED = 75

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from airflow_provider_supersim.api.auth import BasicAuth, ClientCredentialsAuth
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
 from airflow_provider_supersim.api.vendors import VENDORS
-from airflow_provider_supersim.delivery.once.dispatcher import Dispatcher
 from airflow_provider_supersim.delivery.once.ledger import Ledger
-from airflow_provider_supersim.delivery.rollout.engine import End, Rollout, Rules, Wait
-from airflow_provider_supersim.delivery.rollout.waves import Gate
+from airflow_provider_supersim.delivery.rollout.engine import Rollout, Rules
+from airflow_provider_supersim.delivery.rollout.reasons import Hold
+from airflow_provider_supersim.delivery.rollout.steps import End, Wait
 from airflow_provider_supersim.delivery.state.device import Device, Entry
+from airflow_provider_supersim.delivery.waiting.watcher import Watcher
 from airflow_provider_supersim.testing import Simulator
 
 ACCOUNT = "AC" + 32 * "a"
@@ -63,8 +65,8 @@ def open_client(
 
 def rules(**changes: Any) -> Rules:
     """Return rules with one wave, one attempt, and a gate that never halts."""
-    plain = {"waves": ["100%"], "gate": Gate(1, 1), "attempts": 1, "attempt_delay": 0.0, "wave_timeout": 0.0}
-    return Rules(**{**plain, "window": None, **changes})
+    plain = {"waves": ["100%"], "gate": (), "attempts": 1, "attempt_delay": 0.0, "wave_timeout": 0.0, "window": None}
+    return Rules(**{**plain, **changes})
 
 
 def rollout(
@@ -76,23 +78,22 @@ def rollout(
     fresh: bool = True,
     lag: float = 0.2,
     concurrency: int = 100,
+    holds: Sequence[Hold] = (),
 ) -> Rollout:
+    """The engine that a task runs, for these targets."""
     for target in targets:
-        ledger.table.add(target, ledger.table.add_payload(target.request.payload))
-
-    async def look(sids: list[str]) -> None:
-        wanted = set(sids)
-        async for command in client.iter_ip_commands():
-            if command.sid in wanted:
-                wanted.discard(command.sid)
-                ledger.settle(command)
-        for sid in wanted:  # which the list does not show yet
-            ledger.settle(await client.get_ip_command(sid))
-
-    def dispatcher(may_leave: Callable[[Device], None]) -> Dispatcher:
-        return Dispatcher(client, ledger, concurrency=concurrency, lag=lag, may_leave=may_leave)
-
-    return Rollout(ledger, how, dispatcher=dispatcher, look=look, fresh=fresh)
+        ledger.working_set.add(target, ledger.working_set.add_payload(target.request.payload))
+    return Rollout(
+        ledger,
+        how,
+        client=client,
+        watcher=Watcher(lambda: nullcontext(client)),
+        concurrency=concurrency,
+        fresh=fresh,
+        poll_interval=0.1,
+        holds=holds,
+        lag=lag,
+    )
 
 
 async def to_the_end(one: Rollout, wait: Callable[[Wait], Awaitable[None]]) -> End:
@@ -103,7 +104,7 @@ async def to_the_end(one: Rollout, wait: Callable[[Wait], Awaitable[None]]) -> E
 
 def entries(ledger: Ledger) -> dict[str, Entry]:
     """Return the latest entry of each device in the ledger."""
-    written = ledger.table._base.execute("SELECT sim FROM entry ORDER BY rowid")
+    written = ledger.working_set._base.execute("SELECT sim FROM entry ORDER BY rowid")
     return {sim: ledger.entry(sim) for (sim,) in written.fetchall()}
 
 
@@ -138,6 +139,8 @@ class TextStore:
     :param at_point: called at each point where a process may die
     """
 
+    place = "a dict of texts"
+
     def __init__(self, at_point: AtPoint = carry_on, texts: dict[str, str] | None = None) -> None:
         self.texts = {} if texts is None else texts
         self._at_point = at_point
@@ -148,6 +151,7 @@ class TextStore:
     def set(self, key: str, value: Any) -> None:
         self._at_point("before a write")
         self.texts[key] = json.dumps(value)
+        assert json.loads(self.texts[key]) == value, "Airflow's state store takes JSON types alone, and no tuples"
         self._at_point("after a write")
 
 
@@ -159,6 +163,7 @@ class FileStore:
 
     def __init__(self, folder: Path, at_point: AtPoint = carry_on) -> None:
         self._folder = folder
+        self.place = str(folder)
         self._at_point = at_point
 
     def get(self, key: str) -> Any | None:

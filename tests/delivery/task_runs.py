@@ -10,8 +10,9 @@ import time_machine
 from support import TextStore, open_client, rollout
 
 from airflow_provider_supersim.delivery.once.ledger import Ledger
-from airflow_provider_supersim.delivery.rollout.engine import End, Rules, Wait
+from airflow_provider_supersim.delivery.rollout.engine import Rules
 from airflow_provider_supersim.delivery.rollout.report import Row
+from airflow_provider_supersim.delivery.rollout.steps import End, Wait
 from airflow_provider_supersim.delivery.state.device import Device
 from airflow_provider_supersim.testing import Simulator
 

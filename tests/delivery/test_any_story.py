@@ -14,8 +14,8 @@ from support import POST, KillableClient, TextStore, device, open_client, rollou
 
 from airflow_provider_supersim.api.errors import SuperSimError
 from airflow_provider_supersim.delivery.once.ledger import Ledger
-from airflow_provider_supersim.delivery.rollout.engine import End
 from airflow_provider_supersim.delivery.rollout.report import Row
+from airflow_provider_supersim.delivery.rollout.steps import End
 from airflow_provider_supersim.testing import Simulator
 
 SIMS = [f"device-{number:04d}" for number in range(1, 9)]

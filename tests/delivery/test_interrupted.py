@@ -31,7 +31,8 @@ from airflow_provider_supersim.api.errors import AuthenticationError, NotConnect
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
 from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.delivery.once.ledger import Ledger
-from airflow_provider_supersim.delivery.rollout.engine import End, Rollout
+from airflow_provider_supersim.delivery.rollout.engine import Rollout
+from airflow_provider_supersim.delivery.rollout.steps import End
 from airflow_provider_supersim.delivery.state.states import word
 from airflow_provider_supersim.hooks.blocking import Session
 from airflow_provider_supersim.testing import Simulator

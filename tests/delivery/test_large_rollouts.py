@@ -19,7 +19,7 @@ from task_runs import MIDNIGHT, TaskRun
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger
 from airflow_provider_supersim.delivery.rollout import engine as rollout
-from airflow_provider_supersim.delivery.rollout.engine import Wait
+from airflow_provider_supersim.delivery.rollout.steps import Wait
 from airflow_provider_supersim.delivery.state import working_set as table
 from airflow_provider_supersim.delivery.state.positions import Positions
 from airflow_provider_supersim.hooks.blocking import Session
@@ -129,7 +129,7 @@ async def test_progress_counts_the_targets_and_no_others(simulator: Simulator) -
             await one.advance()
     counts = one.progress(rate=None).counts
     assert (counts.devices, counts.sent, counts.failed, counts.not_sent) == (21, 20, 1, 0)
-    assert [row.sim for row in one.missed()] == ["nobody"]
+    assert [(cause.word, cause.devices, cause.labels) for cause in one.causes(9, 9)] == [("refused", 1, ["nobody"])]
 
 
 def operator(targets: Path, **options: Any) -> SuperSimRolloutOperator:
@@ -155,7 +155,7 @@ def test_a_task_that_is_killed_while_it_plans_stops_planning(
     ti = SimpleNamespace(
         dag_id="dag", run_id="run", task_id="roll_out", map_index=-1, max_tries=0, xcom_push=lambda **_: None
     )
-    with pytest.raises(AirflowException, match="Killed"):
+    with pytest.raises(AirflowException, match=r"\[task-killed\]$"):
         task.execute({"ti": ti, "kill": kill})
 
     assert planned < 10_000

@@ -9,8 +9,8 @@ import time_machine
 from support import commands_by_device, device, devices, once_each, rules
 from task_runs import MIDNIGHT, TaskRun
 
-from airflow_provider_supersim.delivery.rollout.engine import End
-from airflow_provider_supersim.delivery.rollout.waves import Gate
+from airflow_provider_supersim.delivery.rollout.gates import FailureShare
+from airflow_provider_supersim.delivery.rollout.steps import End
 from airflow_provider_supersim.testing import Simulator
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +39,7 @@ async def test_each_wave_leaves_when_the_one_before_is_settled(night) -> None:
     end = await one.try_it(devices(100))
 
     assert [(accepted, len(wait.sids)) for accepted, wait in one.waits] == [(5, 5), (10, 5), (100, 90)]
-    assert (end.halted, end.closed) == (None, None)
+    assert (end.halted, end.left_out) == (None, None)
     counts = {"failed": 0, "unsettled": 0, "not_sent": 0}
     assert [wave | counts for wave in end.summary["waves"]] == end.summary["waves"]
     assert [wave["sent"] for wave in end.summary["waves"]] == [5, 5, 90]
@@ -49,14 +49,14 @@ async def test_each_wave_leaves_when_the_one_before_is_settled(night) -> None:
 
 @pytest.mark.parametrize("count", [0, 1])
 async def test_few_targets_are_a_rollout_too(night, count: int) -> None:
-    end = await night(waves=[5, "10%", "100%"], gate=Gate(0, 1)).try_it(devices(count))
+    end = await night(waves=[5, "10%", "100%"], gate=[FailureShare(0, 1)]).try_it(devices(count))
 
     assert end.summary["sent"] == end.summary["devices"] == count
     assert not end.halted
 
 
 async def test_a_gate_that_shuts_leaves_later_waves_unsent_and_a_clear_goes_on(night) -> None:
-    one = night(waves=[5, 20, "100%"], gate=Gate(0.2, 5))
+    one = night(waves=[5, 20, "100%"], gate=[FailureShare(0.2, 5)])
     one.simulator.set_behaviour(["device-0006", "device-0007", "device-0008", "device-0009"], network="offline")
 
     end = await one.try_it(devices(100))
@@ -80,7 +80,7 @@ async def test_a_gate_that_shuts_leaves_later_waves_unsent_and_a_clear_goes_on(n
 
 
 async def test_a_halted_rollout_stays_halted_in_a_retry(night) -> None:
-    one = night(waves=[5, "100%"], gate=Gate(0.2, 5))
+    one = night(waves=[5, "100%"], gate=[FailureShare(0.2, 5)])
     one.simulator.set_behaviour(["device-0001", "device-0002"], network="offline")
 
     assert (await one.try_it(devices(100))).halted
@@ -91,7 +91,7 @@ async def test_a_halted_rollout_stays_halted_in_a_retry(night) -> None:
 
 async def test_a_gate_judges_all_waves_together_too(night) -> None:
     """Two bad devices in each wave of ten are too few for a wave's own gate, whose sample is twelve."""
-    one = night(waves=[10, 20, "100%"], gate=Gate(0.15, 12))
+    one = night(waves=[10, 20, "100%"], gate=[FailureShare(0.15, 12)])
     one.simulator.set_behaviour([f"device-{number:04d}" for number in (1, 2, 11, 12)], network="offline")
 
     end = await one.try_it(devices(100))
@@ -139,7 +139,7 @@ async def test_a_second_attempt_waits_for_its_delay_and_goes_only_to_devices_tha
 
 
 async def test_devices_that_never_settle_are_waited_for_until_the_timeout(night) -> None:
-    one = night(waves=[10, "100%"], wave_timeout=900.0, gate=Gate(0.1, 5))
+    one = night(waves=[10, "100%"], wave_timeout=900.0, gate=[FailureShare(0.1, 5)])
     one.simulator.set_behaviour("device-0003", network="never")
 
     end = await one.try_it(devices(20))

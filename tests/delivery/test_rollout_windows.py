@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
 from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.delivery.once.ledger import Ledger
-from airflow_provider_supersim.delivery.rollout.engine import End, Wait
+from airflow_provider_supersim.delivery.rollout.steps import End, Wait
 from airflow_provider_supersim.delivery.rollout.window import Window
 from airflow_provider_supersim.testing import Simulator
 
@@ -28,6 +28,12 @@ DAY = timedelta(days=1)
 
 def at(clock_time: str) -> datetime:
     return datetime.fromisoformat(f"2026-03-01T{clock_time}+00:00")
+
+
+def waited_for(wait: tuple[int, Wait]) -> tuple[int, list[str], datetime]:
+    """How many commands were accepted before a wait, its sids, and until when it was."""
+    accepted, step = wait
+    return accepted, step.sids, datetime.fromtimestamp(step.until, UTC)
 
 
 @pytest.fixture
@@ -46,7 +52,7 @@ def night(simulator: Simulator, clock: time_machine.Coordinates) -> TaskRun:
 async def test_it_waits_for_the_window_to_open(night: TaskRun) -> None:
     end = await night.try_it(devices(20))
 
-    assert night.waits[0] == (0, Wait([], at("01:00").timestamp()))
+    assert waited_for(night.waits[0]) == (0, [], at("01:00"))
     assert end.summary["sent"] == 20
 
 
@@ -62,11 +68,11 @@ async def test_devices_for_which_the_window_closed_get_their_command_in_the_next
     night.wait = long_wait
     end = await night.try_it(devices(20))
 
-    assert "05:00:00 UTC" in str(end.closed)
+    assert "the window closed at 05:00 UTC before 10 devices of the wave had their turn" in str(end.left_out)
     assert (end.summary["sent"], end.summary["not_sent"]) == (10, 10)
     end = await night.try_it(devices(20))
-    assert night.waits[-2][1] == Wait([], (at("01:00") + DAY).timestamp())
-    assert end.closed is None
+    assert waited_for(night.waits[-2])[1:] == ([], at("01:00") + DAY)
+    assert end.left_out is None
     assert commands_by_device(night.simulator) == once_each(devices(20))
 
 
@@ -80,7 +86,7 @@ async def test_a_try_that_goes_on_after_the_window_ends_instead_of_waiting_for_t
     end = await night.step(devices(20), fresh=False)
 
     assert isinstance(end, End)
-    assert end.closed
+    assert end.left_out
     assert len(night.simulator.commands()) == 10
 
 
@@ -134,7 +140,7 @@ async def test_unknown_commands_are_looked_up_at_any_hour_and_sent_only_in_the_w
 
     step = await night.step(targets, fresh=True)
 
-    assert step == Wait([], (at("01:00") + DAY).timestamp())
+    assert waited_for((0, step))[1:] == ([], at("01:00") + DAY)
     assert len(night.simulator.commands()) == count // 2
     assert list(night.statuses().values()) == ["queued"] * (count // 2) + ["not_sent"] * (count - count // 2)
     assert (await night.try_it(targets)).summary["sent"] == count
@@ -188,7 +194,7 @@ async def test_commands_that_wait_their_turn_when_the_window_closes_do_not_leave
     end = await a_try(kind=Watched, pace=pace)
 
     assert isinstance(end, End)
-    assert end.closed
+    assert end.left_out
     assert len(left) == 30
     assert max(left) < closes.timestamp()
     assert len([asked for asked in pace.asked if asked >= closes.timestamp()]) <= 20

@@ -13,7 +13,7 @@ from airflow_provider_supersim.delivery.state.counts import Counts
 
 def test_each_status_counts_once():
     counts = Counts()
-    for status in ["sent", "sent", "failed", "refused", "queued", "unknown", "a new one", "not_sent"]:
+    for status in ["sent", "sent", "failed", "refused", "queued", "about_to_send", "a new one", "not_sent"]:
         counts.add(status)
     assert counts == Counts(devices=8, sent=2, failed=2, unsettled=3, not_sent=1)
     counts.merge(Counts(devices=1, sent=1))
@@ -28,7 +28,7 @@ def test_the_summary_adds_up_and_goes_through_json():
         Counts(devices=900, not_sent=900),
     ]
     before = [Counts(**{name: getattr(wave, name) for name in wave.__struct_fields__}) for wave in waves]
-    summary = summarise(waves, duration=12.34567, commands=9, halted=True)
+    summary = summarise(waves, seconds=12.34567, commands=9, halted=True)
     assert json.loads(json.dumps(summary)) == {
         "devices": 1000,
         "sent": 5,
@@ -49,7 +49,7 @@ def test_the_summary_adds_up_and_goes_through_json():
 
 
 def test_a_rollout_without_devices_has_a_summary_too():
-    summary = summarise([], duration=0, commands=0, halted=False)
+    summary = summarise([], seconds=0, commands=0, halted=False)
     assert (summary["devices"], summary["waves"], summary["commands_per_second"]) == (0, [], 0.0)
 
 
@@ -59,7 +59,10 @@ def test_a_rollout_without_devices_has_a_summary_too():
         (
             Counts(2000, sent=480, failed=12, unsettled=20, not_sent=1488),
             310.5,
-            "wave 2 of 3, 512 of 2,000 devices: 480 sent, 12 failed, 20 waiting; 310.5 commands/s; about 5 s left",
+            (
+                "wave 2 of 3, 512 of 2,000 devices: 480 sent, 12 failed, 20 waiting; 310.5 commands/s; about 5 seconds "
+                "left"
+            ),
         ),
         (Counts(9, not_sent=9), None, "wave 2 of 3, 0 of 9 devices: 0 sent, 0 failed, 0 waiting"),
         (Counts(9, not_sent=9), math.nan, "wave 2 of 3, 0 of 9 devices: 0 sent, 0 failed, 0 waiting"),
@@ -69,12 +72,15 @@ def test_a_rollout_without_devices_has_a_summary_too():
         (
             Counts(370, sent=10, not_sent=360),
             2,
-            "wave 2 of 3, 10 of 370 devices: 10 sent, 0 failed, 0 waiting; 2.0 commands/s; about 3 min left",
+            "wave 2 of 3, 10 of 370 devices: 10 sent, 0 failed, 0 waiting; 2.0 commands/s; about 3 minutes left",
         ),
         (
             Counts(1_000_000, not_sent=1_000_000),
             100,
-            "wave 2 of 3, 0 of 1,000,000 devices: 0 sent, 0 failed, 0 waiting; 100.0 commands/s; about 2 h 47 min left",
+            (
+                "wave 2 of 3, 0 of 1,000,000 devices: 0 sent, 0 failed, 0 waiting; 100.0 commands/s; about 2 hours 47 "
+                "minutes left"
+            ),
         ),
     ],
 )
@@ -87,7 +93,7 @@ def test_what_is_on_its_way_is_told_from_what_is_waited_for():
     line = Progress(wave=1, waves=1, counts=counts, in_flight=79, rate=10).line()
     assert line == (
         "wave 1 of 1, 21 of 120 devices: 10 sent, 0 failed, 11 waiting, 79 being sent or looked up; 10.0 commands/s; "
-        "about 10 s left"
+        "about 10 seconds left"
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from airflow_provider_supersim.delivery.rollout import report
 from airflow_provider_supersim.delivery.rollout.report import (
     SUFFIXES,
+    Cause,
     Row,
     check_report_library,
     check_report_path,
@@ -144,7 +145,7 @@ def test_the_path_says_how_a_report_is_written(path, suffix):
 def test_another_path_is_refused(path):
     with pytest.raises(ValueError, match=r"report_path must end in \.csv, \.jsonl or \.parquet, got"):
         check_report_path(path)
-    with pytest.raises(ValueError, match=r"a report is written as \.csv, \.jsonl, \.parquet, not as 'xlsx'"):
+    with pytest.raises(ValueError, match=r"report_path must end in one of \.csv, \.jsonl, \.parquet, got 'xlsx'"):
         write_report([], io.BytesIO(), "xlsx")
 
 
@@ -155,3 +156,17 @@ def test_without_its_library_parquet_is_refused_before_anything_is_sent(monkeypa
             use()
     check_report_library(".csv")
     assert written([SENT], ".jsonl")
+
+
+@pytest.mark.parametrize(
+    ("cause", "sentence"),
+    [
+        (
+            Cause("failed", "most often no network (83401)", 7, ["ship-1", "ship-2"]),
+            "failed, most often no network (83401), 7 devices: ship-1, ship-2 and 5 more",
+        ),
+        (Cause("not_sent", None, 1, ["ship-3"]), "not_sent, 1 device: ship-3"),
+    ],
+)
+def test_a_cause_comes_before_its_devices(cause, sentence):
+    assert cause.sentence() == sentence

@@ -1,4 +1,4 @@
-"""What is said of a command that did not end well: which SIM, which sid, which status, what to do."""
+"""What is said of a command that did not end well: whom, what, what happens next, what to do, in this order."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import json
 import pytest
 
 from airflow_provider_supersim.api.models import Direction, IpCommand, PayloadType, Status
-from airflow_provider_supersim.delivery.waiting import sentences as outcome
-from airflow_provider_supersim.delivery.waiting.watcher import EventError, Waited
+from airflow_provider_supersim.delivery.waiting.watcher import EventError, StatusesUnreadableError, Waited
+from airflow_provider_supersim.runs import sentences
+
+READ = 90  # characters of a line that Airflow's log view shows
 
 
 def command(number, status, **changes):
     return IpCommand(
-        sid=f"HG{number}",
-        sim_sid=f"HS{number}",
+        sid=f"HG{number:032x}",
+        sim_sid=f"HS{number:032x}",
         status=Status(status),
         direction=Direction.TO_SIM,
         device_port=2048,
@@ -29,7 +31,8 @@ QUEUED, SENT, FAILED, NEW = (command(i, s) for i, s in enumerate(["queued", "sen
 
 def test_only_a_final_and_bad_status_is_a_failure():
     waited = Waited(commands=[QUEUED, SENT, FAILED, NEW, command(5, "received")])
-    assert outcome.failed_commands(waited) == [FAILED]
+    assert sentences.failed_commands(waited) == [FAILED]
+    assert sentences.open_commands(waited) == [QUEUED, NEW]
 
 
 @pytest.mark.parametrize(
@@ -47,66 +50,87 @@ def test_settled_is_when_every_command_has_been_read_with_a_final_status(command
     assert Waited(commands=commands, unread=unread).settled is settled
 
 
-def test_a_failure_names_sid_and_sim_and_says_what_to_do():
-    assert outcome.failed_sentence([FAILED]) == (
-        "IP Command HG3 to SIM HS3 failed: the API could not send it, mostly because the device was not attached to a "
-        "network (error 83401), and nothing is kept for later. Check that the device is on and its SIM active, then "
-        "send again."
-    )
+def test_an_operators_failure_names_the_device_first_and_the_sids_last():
+    said = sentences.command_failed(FAILED, "device-0007")
+
+    assert "device-0007 did not get its command: status failed, most often no network (83401)" in said[:READ]
+    assert "clear this task to send again" in said
+    assert said.endswith(f"IP Command {FAILED.sid} to SIM {FAILED.sim_sid}")
 
 
-def test_failures_are_named_up_to_ten_and_then_counted():
-    words = outcome.failed_sentence([command(number, "failed") for number in range(13)])
-    assert words.startswith("IP Commands HG0 to SIM HS0, HG1 to SIM HS1, ")
-    assert "HG9 to SIM HS9 and 3 more failed: the API could not send them" in words
-    assert "HG10" not in words
+def test_a_sensors_failure_counts_first_and_names_up_to_ten():
+    said = sentences.commands_failed([command(number, "failed") for number in range(13)], 20)
+
+    assert said[:READ].startswith("13 of 20 commands failed, most often because the device has no network")
+    assert "clear the task that sent them" in said  # to clear the sensor sends nothing
+    assert said.count("IP Command HG") == 10
+    assert said.endswith(" and 3 more")
+
+
+@pytest.mark.parametrize(
+    ("on_clear", "what_to_do"),
+    [("restart", "because a clear sends again"), ("resume", "clear this task: it keeps waiting and sends nothing")],
+)
+def test_what_a_clear_does_depends_on_the_operator(on_clear, what_to_do):
+    said = sentences.command_not_settled(Waited(commands=[QUEUED]), "device-0008", 300.0, on_clear)
+
+    assert said[:READ].startswith("device-0008: still queued after 5 minutes (timeout). It can still go out")
+    assert "A retry keeps waiting and sends nothing" in said
+    assert what_to_do in said
+    assert said.endswith(f"IP Command {QUEUED.sid} to SIM {QUEUED.sim_sid}")
 
 
 @pytest.mark.parametrize(
     ("waited", "words"),
     [
-        (
-            Waited(commands=[QUEUED, SENT]),
-            "After 300 s IP Command HG1 to SIM HS1 still had status 'queued'. It may still",
-        ),
+        (Waited(commands=[QUEUED, SENT]), "1 command without a final status after 5 minutes (timeout): still queued"),
         (
             Waited(commands=[QUEUED, NEW]),
-            "After 300 s IP Commands HG1 to SIM HS1, HG4 to SIM HS4 still had status 'held_back', 'queued'. ",
+            "2 commands without a final status after 5 minutes (timeout): still held",
         ),
-        (Waited(commands=[SENT], unread=["HG9"]), "After 300 s the status of HG9 could not be read. "),
         (
-            Waited(commands=[QUEUED], unread=["HG9"]),
-            "After 300 s IP Command HG1 to SIM HS1 still had status 'queued' and the status of HG9 could not be read. ",
+            Waited(commands=[SENT], unread=["HG9"]),
+            "1 command without a final status after 5 minutes (timeout): status",
         ),
     ],
 )
-def test_what_was_not_settled_in_time_is_named_with_its_status(waited, words):
-    sentence = outcome.overdue_sentence(waited, 300.0)
-    assert sentence.startswith(words)
-    assert "look it up before you send again" in sentence
+def test_a_sensor_counts_what_had_no_final_status_in_time(waited, words):
+    said = sentences.commands_not_settled(waited, 300.0)
+
+    assert said.startswith(words)
+    assert "Clear this sensor to keep waiting; it sends nothing" in said
 
 
-def test_a_wait_that_ended_early_says_for_what_and_why():
-    waited = Waited(commands=[QUEUED, SENT], unread=["HG9"], error="GET /v1/IpCommands answered 401: Authenticate")
-    assert outcome.unreadable_sentence(waited) == (
-        "Waiting for HG1, HG9 ended because the API could not be read: GET /v1/IpCommands answered 401: Authenticate "
-        "What was sent stays sent; look it up before you send again."
-    )
+@pytest.mark.parametrize(
+    ("retryable", "next_try"),
+    [(True, "The next try keeps waiting and sends nothing"), (False, "Retries do not run")],
+)
+def test_a_wait_that_ended_early_says_for_what_and_what_the_next_try_does(retryable, next_try):
+    waited = Waited(commands=[QUEUED, SENT], unread=["HG9"], error="GET … answered 401", retryable=retryable)
+
+    said = sentences.unreadable(waited, "supersim_lab")
+
+    assert said.startswith("Stopped waiting for 2 commands: their statuses cannot be read (connection supersim_lab)")
+    assert next_try in said
+    assert said.endswith("Last error: GET … answered 401")
+    with pytest.raises(StatusesUnreadableError):
+        waited.check_readable()
 
 
-def test_a_summary_counts_by_status():
+def test_counts_are_by_status():
     waited = Waited(commands=[QUEUED, SENT, SENT, FAILED], unread=["HG9"])
-    assert outcome.summary(waited) == "IP Commands: 1 failed, 1 not read, 1 queued, 2 sent"
+    assert sentences.in_counts(waited) == "IP Commands: 1 failed, 1 not read, 1 queued, 2 sent"
 
 
-def test_a_command_is_named_by_sid_sim_port_and_status_never_by_its_payload():
-    assert outcome.describe(SENT) == "IP Command HG2 to SIM HS2 (port 2048): sent"
+def test_no_sentence_quotes_a_payload():
     every = [
-        outcome.describe(FAILED),
-        outcome.failed_sentence([FAILED]),
-        outcome.overdue_sentence(Waited(commands=[QUEUED]), 1),
-        outcome.unreadable_sentence(Waited(commands=[QUEUED], error="x")),
-        outcome.summary(Waited(commands=[QUEUED])),
+        sentences.describe(FAILED),
+        sentences.command_failed(FAILED, "device-0001"),
+        sentences.commands_failed([FAILED], 1),
+        sentences.command_not_settled(Waited(commands=[QUEUED]), "device-0001", 1, "restart"),
+        sentences.commands_not_settled(Waited(commands=[QUEUED]), 1),
+        sentences.unreadable(Waited(commands=[QUEUED], error="x"), "supersim_default"),
+        sentences.in_counts(Waited(commands=[QUEUED])),
     ]
     assert not any("hunter2" in sentence for sentence in every)
 
@@ -114,7 +138,7 @@ def test_a_command_is_named_by_sid_sim_port_and_status_never_by_its_payload():
 @pytest.mark.parametrize(
     "waited",
     [
-        Waited(commands=[SENT, NEW], unread=["HG9"], error="why", retryable=False),
+        Waited(commands=[SENT, NEW], unread=["HG9"], error="why", retryable=False, credentials_refused=True),
         Waited(commands=[]),
     ],
 )

@@ -19,6 +19,7 @@ from virtual_time import VirtualTimeLoop
 
 from airflow_provider_supersim.api.errors import ServerError, Verdict
 from airflow_provider_supersim.api.models import Direction, IpCommand, PayloadType, Status
+from airflow_provider_supersim.api.requests import IP_COMMANDS
 from airflow_provider_supersim.delivery.waiting import watcher as watch
 from airflow_provider_supersim.delivery.waiting.watcher import PAUSES, Watcher
 
@@ -46,7 +47,7 @@ def now():
 class Api:
     """An account whose commands are all settled at one time. Each request takes no time."""
 
-    vendor = SimpleNamespace(max_page_size=1000, max_concurrency=100)
+    vendor = SimpleNamespace(max_concurrency=100)
 
     def __init__(self, sids=("HG1",), settled_at=math.inf):
         self.sids = sids
@@ -59,6 +60,9 @@ class Api:
     async def __call__(self):
         yield self
 
+    def page_size(self, collection):
+        return 1000
+
     async def get_ip_command(self, sid):
         await self._answer()
         return self._command(sid)
@@ -66,7 +70,7 @@ class Api:
     async def iter_ip_commands(self, *, direction):
         assert direction == Direction.TO_SIM
         for number, sid in enumerate(self.sids):
-            if number % self.vendor.max_page_size == 0:
+            if number % self.page_size(IP_COMMANDS) == 0:
                 await self._answer()
             yield self._command(sid)
 

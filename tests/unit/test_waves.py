@@ -1,4 +1,4 @@
-"""Waves and gates: tables of cases, and what holds for all of them."""
+"""How targets fall into waves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_supersim.delivery.rollout.waves import Gate, check_waves, wave_ends
+from airflow_provider_supersim.delivery.rollout.waves import check_waves, wave_ends
 
 
 @pytest.mark.parametrize(
@@ -76,49 +76,3 @@ def test_other_waves_are_refused_in_one_sentence(waves):
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="waves"):
         wave_ends(waves, 100)
-
-
-@pytest.mark.parametrize(
-    ("ratio", "sample", "failed", "among", "shut"),
-    [
-        (0.1, 20, 0, 0, False),  # no target
-        (0.1, 1, 0, 1, False),  # one target
-        (0.1, 1, 1, 1, True),
-        (0.1, 20, 19, 19, False),  # too few to conclude anything, although all failed
-        (0.1, 20, 20, 20, True),  # as many as are needed
-        (0.1, 20, 2, 20, False),  # as much as is still good
-        (0.1, 20, 3, 20, True),
-        (0.1, 20, 3, 30, False),
-        (0.29, 1, 29, 100, False),  # 0.29 * 100 is less than 29 in floating point
-        (0.07, 1, 7, 100, False),
-        (0.3, 1, 3, 10, False),
-        (0, 1, 0, 1000, False),
-        (0, 1, 1, 1000, True),
-        (1, 1, 1000, 1000, False),  # a gate that never shuts
-        (1.0, 1, 1, 1, False),
-        (0.999999, 1, 1_000_000, 1_000_000, True),
-    ],
-)
-def test_a_gate_shuts_when_more_than_the_ratio_failed_among_enough(ratio, sample, failed, among, shut):
-    assert Gate(ratio, sample).shut(failed, among) is shut
-
-
-@given(st.integers(1, 10_000), st.data())
-def test_the_ratio_itself_is_still_good_and_one_more_is_not(among, data):
-    failed = data.draw(st.integers(0, among - 1))
-    gate = Gate(failed / among, 1)
-    assert not gate.shut(failed, among)
-    assert gate.shut(failed + 1, among)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "name"),
-    [
-        *[((ratio, 20), "max_failure_ratio") for ratio in (-0.1, 1.1, 10, True, "0.1", None, float("nan"))],
-        *[((0.1, sample), "min_sample") for sample in (0, -1, True, 1.0, "20", None)],
-    ],
-)
-def test_other_gates_are_refused_in_one_sentence(arguments, name):
-    with pytest.raises(ValueError, match=rf"^{name} must be .*, got ") as caught:
-        Gate(*arguments)
-    assert "\n" not in str(caught.value)

@@ -5,17 +5,15 @@ What is expected is written as people write it down: local times with their offs
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-import time_machine
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_supersim.delivery.rollout.window import OpenHours, Opening, Window
+from airflow_provider_supersim.delivery.rollout.window import Window
 from airflow_provider_supersim.delivery.timezones import zone
 
 ZONES = [
@@ -261,90 +259,3 @@ def test_a_timezone_is_looked_up_once_whether_it_is_there_or_not():
     for _ in range(2):
         with pytest.raises(ValueError, match="Europe/Berln"):
             zone("Europe/Berln")
-
-
-# A try that begins at 00:30 UTC of 2026-03-01, with a window from 01:00 to 05:00 everywhere.
-BERLIN, UTC_, TOKYO = "Europe/Berlin", "UTC", "Asia/Tokyo"  # open 00:00-04:00, 01:00-05:00 and 16:00-20:00 UTC
-ALL = [BERLIN, UTC_, TOKYO]
-BEGAN = at("2026-03-01T00:30+00:00")
-
-
-def utc(clock_time: str) -> float:
-    return at(f"2026-03-01T{clock_time}+00:00").timestamp()
-
-
-@pytest.fixture
-def hours() -> OpenHours:
-    return OpenHours(window("01:00", "05:00"), BEGAN.timestamp())
-
-
-@pytest.mark.parametrize(
-    ("now", "open_in"),
-    [
-        ("00:30", [BERLIN]),
-        ("01:00", [BERLIN, UTC_]),
-        ("03:59:59", [BERLIN, UTC_]),
-        ("04:00", [UTC_]),
-        ("05:00", []),
-        ("16:00", [TOKYO]),
-        ("23:30", []),  # in Berlin it opened again at 23:00, but that is for the next try
-    ],
-)
-def test_each_timezone_has_one_opening_in_a_try(hours: OpenHours, now: str, open_in: list[str]):
-    with time_machine.travel(utc(now), tick=False):
-        assert [timezone for timezone in ALL if hours.is_open(timezone)] == open_in
-        counts = dict(zip(ALL, (1, 10, 100), strict=True))
-        assert hours.count_open(counts) == sum(counts[timezone] for timezone in open_in)
-
-
-@pytest.mark.parametrize(
-    ("now", "early", "next_opening", "next_change"),
-    [
-        ("00:30", 110, "01:00", "01:00"),
-        ("01:00", 100, "16:00", "04:00"),
-        ("04:00", 100, "16:00", "05:00"),
-        ("05:00", 100, "16:00", "16:00"),
-        ("16:00", 0, None, "20:00"),
-        ("20:00", 0, None, None),
-    ],
-)
-def test_the_next_moment_at_which_something_changes(hours: OpenHours, now, early, next_opening, next_change):
-    with time_machine.travel(utc(now), tick=False):
-        assert hours.count_early({BERLIN: 1, UTC_: 10, TOKYO: 100}) == early
-        assert hours.next_opening(ALL) == (utc(next_opening) if next_opening else None)
-        assert hours.next_change(ALL) == (utc(next_change) if next_change else None)
-
-
-@pytest.mark.parametrize(
-    ("now", "timezones", "sentence"),
-    [
-        ("00:30", [UTC_], "opens 01:00 UTC (in 30 minutes)"),
-        ("00:30", [UTC_, TOKYO], "opens 01:00 UTC (in 30 minutes)"),
-        ("06:30", [TOKYO], "opens 2 Mar 01:00 Asia/Tokyo (in 9 hours 30 minutes)"),
-        ("00:30", ALL, "opens 01:00 UTC (in 30 minutes)"),  # although it is open in Berlin
-        ("01:00", [BERLIN, UTC_], "closes 05:00 Europe/Berlin (in 3 hours)"),
-        ("06:00", [BERLIN, UTC_], "closed at 05:00 UTC"),
-        ("06:00", ALL, "opens 2 Mar 01:00 Asia/Tokyo (in 10 hours)"),
-    ],
-)
-def test_what_comes_next_is_said_in_plain_words(hours: OpenHours, now: str, timezones: list[str], sentence: str):
-    with time_machine.travel(utc(now), tick=False):
-        assert hours.describe(timezones) == sentence
-
-
-def test_devices_without_a_timezone_follow_the_window():
-    hours = OpenHours(window("01:00", "05:00", TOKYO), BEGAN.timestamp())
-    with time_machine.travel(utc("16:00"), tick=False):
-        assert hours.is_open(None)
-        assert hours.describe([None]) == "closes 05:00 Asia/Tokyo (in 4 hours)"
-        assert not hours.is_open(UTC_)
-
-
-def test_without_a_window_it_is_always_open():
-    hours = OpenHours(None, BEGAN.timestamp())
-    assert hours.opening(None) == Opening(-math.inf, math.inf)
-    assert hours.count_open({None: 2, BERLIN: 3}) == 5
-    assert hours.count_early({None: 2, BERLIN: 3}) == 0
-    assert hours.next_opening([None]) is None
-    assert hours.next_change([None]) is None
-    assert hours.describe([None]) == "open at any time"

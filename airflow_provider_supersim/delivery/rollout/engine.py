@@ -1,6 +1,6 @@
 """A rollout: waves, each sent, waited for and judged before the next.
 
-A rollout can be left at any step and taken up again by another process: what it knows is in the ledger.
+A rollout can be left at any step, and another process continues it: what it knows is in the ledger.
 """
 
 from __future__ import annotations
@@ -8,84 +8,85 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 import msgspec
 
-from airflow_provider_supersim.delivery.once.dispatcher import LAG, Dispatcher, NotNow
+from airflow_provider_supersim.api.client import AsyncSuperSimClient
+from airflow_provider_supersim.delivery.background import in_background
+from airflow_provider_supersim.delivery.once.dispatcher import LAG, Dispatcher
+from airflow_provider_supersim.delivery.once.job import NotNow
 from airflow_provider_supersim.delivery.once.ledger import Ledger
+from airflow_provider_supersim.delivery.rollout.gates import Evidence, GateRule
 from airflow_provider_supersim.delivery.rollout.progress import Progress, summarise
-from airflow_provider_supersim.delivery.rollout.report import Row
-from airflow_provider_supersim.delivery.rollout.waves import Gate, wave_ends
-from airflow_provider_supersim.delivery.rollout.window import OpenHours, Window
+from airflow_provider_supersim.delivery.rollout.reasons import (
+    Hold,
+    Holds,
+    NextAttempt,
+    Reason,
+    StatusesOpen,
+    WindowHold,
+)
+from airflow_provider_supersim.delivery.rollout.report import Cause, Row, error_of
+from airflow_provider_supersim.delivery.rollout.steps import End, RolloutState, Step, Wait
+from airflow_provider_supersim.delivery.rollout.waves import wave_ends
+from airflow_provider_supersim.delivery.rollout.window import Window
 from airflow_provider_supersim.delivery.state.counts import Counts
 from airflow_provider_supersim.delivery.state.device import Device
 from airflow_provider_supersim.delivery.state.positions import Positions
-from airflow_provider_supersim.delivery.state.states import ANY, ATTEMPTED_AGAIN, LOST, MISSED, UNSENT, State
-from airflow_provider_supersim.words import count
+from airflow_provider_supersim.delivery.state.states import ANY, ATTEMPTED_AGAIN, LOST, MISSED, UNSENT, State, word
+from airflow_provider_supersim.delivery.waiting.watcher import Watcher
+from airflow_provider_supersim.words import count, duration
 
 log = logging.getLogger(__name__)
 
-#: Most commands that are waited for by name: their sids travel through Airflow's database. A wave ends when all are
-#: settled, so a part may be waited for first: the newest, for these settle last. Then all are looked at.
+#: Most commands that are waited for by name, because their sids travel through Airflow's database. A wave ends when all
+#: have a final status, so it is enough to wait for the newest, which get theirs last. Then all are looked at.
 WAITED_FOR = 5_000
-#: Most commands whose statuses are asked for by name, forty megabytes of the watcher's memory. Where there are more,
-#: the API's list is read first, of which nothing has to be kept.
+#: Most commands whose statuses are asked for by name: sixty megabytes of the watcher's memory. If there are more, the
+#: API's list is read first, of which nothing has to be kept.
 LOOKED_AT = 100_000
-
-#: Reads the statuses of some commands once, and tells the ledger of them.
-Look = Callable[[list[str]], Awaitable[None]]
 
 
 class Rules(msgspec.Struct, frozen=True):
     """How a rollout goes.
 
     :ivar waves: how far each wave reaches, see :func:`~airflow_provider_supersim.delivery.rollout.waves.wave_ends`
-    :ivar attempts: most commands to one device whose command fails
+    :ivar gate: what must hold after a wave, so that the next one leaves
+    :ivar attempts: most commands to one device whose command fails, the first included
     :ivar attempt_delay: seconds between two attempts of a wave
-    :ivar wave_timeout: seconds to wait for the statuses of a wave
+    :ivar wave_timeout: seconds to wait for the final statuses of a wave
+    :ivar window: the hours in which commands may leave; ``None`` for any time
     """
 
     waves: Sequence[int | str]
-    gate: Gate
+    gate: Sequence[GateRule]
     attempts: int
     attempt_delay: float
     wave_timeout: float
     window: Window | None
 
 
-class Wait(msgspec.Struct, frozen=True):
-    """Go on when these commands are settled, or at a time in seconds since 1970, whichever comes first.
+class _Wave(msgspec.Struct, frozen=True):
+    """A wave: its number, from 1, and its devices."""
 
-    :ivar sids: of the :data:`WAITED_FOR` newest of the commands that are not settled
-    """
-
-    sids: list[str]
-    until: float
-
-
-class End(msgspec.Struct, frozen=True):
-    """The rollout is over, for now or for good.
-
-    :ivar summary: for XCom
-    :ivar halted: why a gate shut, in one sentence
-    :ivar closed: why commands were left unsent that the next try may send, in one sentence
-    """
-
-    summary: dict[str, Any]
-    halted: str | None = None
-    closed: str | None = None
+    number: int
+    devices: Positions
 
 
 class Rollout:
-    """Takes a rollout as far as it goes without waiting. Make one for each process that takes it up.
+    """Takes a rollout as far as it goes without waiting. Make one for each process that continues it.
 
-    :param ledger: whose table holds the devices, in an order that is the same in every try
-    :param dispatcher: makes the dispatcher, which is to ask the rollout whether a command may leave
-    :param fresh: whether a new try begins; else one goes on that was waiting
+    :param ledger: its working set holds the devices, in an order that is the same in every try
+    :param client: for the account, open
+    :param watcher: reads the statuses; it may be shared with others that wait for the same account
+    :param concurrency: most requests under way at once
+    :param fresh: a new try begins; otherwise one continues that was waiting
+    :param poll_interval: seconds between two looks at statuses that could not be read
+    :param holds: what else than the window may hold commands back
+    :param lag: seconds for which the API's list may not yet show a command that was accepted
+    :raises JournalError: the ledger holds a state that this version cannot read
     """
 
     def __init__(
@@ -93,199 +94,243 @@ class Rollout:
         ledger: Ledger,
         rules: Rules,
         *,
-        dispatcher: Callable[[Callable[[Device], None]], Dispatcher],
-        look: Look,
+        client: AsyncSuperSimClient,
+        watcher: Watcher,
+        concurrency: int,
         fresh: bool,
+        poll_interval: float = 5.0,
+        holds: Sequence[Hold] = (),
+        lag: float = LAG,
     ) -> None:
         self._ledger = ledger
-        self._table = ledger.table
+        self._working_set = ledger.working_set
         self._rules = rules
-        self._dispatcher = dispatcher(self._may_leave)
-        self._look = look
-        self._all = self._span(0, len(self._table))
-        self._waves = [self._span(*ends) for ends in pairwise([0, *wave_ends(rules.waves, len(self._table))])]
-        self._wave = 0
-        self._others: Counter[str | None] | None = None
-        notes = ledger.notes
-        now = time.time()
-        notes.setdefault("started", now)
-        notes.setdefault("sent_until", {})
-        if fresh or "try_started" not in notes:
-            notes["try_started"] = now
-        self._hours = OpenHours(rules.window, notes["try_started"])
+        self._watcher = watcher
+        self._poll_interval = poll_interval
+        self._lag = lag
+        try:
+            self._state = RolloutState.read(ledger.state, now=time.time(), fresh=fresh)
+        except msgspec.ValidationError as error:
+            raise ledger.unreadable(f"the state of the rollout is damaged: {error}") from error
+        window = [WindowHold(rules.window, self._state.try_began)] if rules.window else []
+        self._holds = Holds([*holds, *window])
+        self._dispatcher = Dispatcher(client, ledger, concurrency=concurrency, lag=lag, may_leave=self._may_leave)
+        self._all = self._positions(0, len(self._working_set))
+        ends = wave_ends(rules.waves, len(self._working_set))
+        self._waves = [_Wave(number, self._positions(*pair)) for number, pair in enumerate(pairwise([0, *ends]), 1)]
+        self._no_targets: Counter[str | None] | None = None  # states of SIMs in the ledger that are no targets any more
 
     async def advance(self) -> Wait | End:
         """Send, look and judge until there is something to wait for, or the end."""
-        await self._ledger.save_notes()
-        if self._others is None:  # SIMs in the ledger that are no targets any more
-            self._others = self._ledger.statuses - await self._all.statuses()
+        await self._remember(self._state.step)
+        if self._no_targets is None:
+            self._no_targets = self._ledger.statuses - await self._all.statuses()
         so_far = Counts()
-        for number, wave in enumerate(self._waves):
-            self._wave = number
-            passed = self._ledger.notes.get("waves_passed", 0)
-            anew = number >= passed or await self._is_pending(wave)  # a fleet may grow meanwhile, in any place
-            if anew and (wait := await self._run_wave(number, wave)):
+        for wave in self._waves:
+            # A Fleet may grow meanwhile, at any place: a wave that has passed can have new devices.
+            under_way = wave.number > self._state.waves_passed or await self._is_pending(wave)
+            self._state.wave = wave.number
+            if under_way and (wait := await self._run_wave(wave)):
                 return wait
-            counts = Counts.build(await wave.statuses())
+            counts = Counts.build(await wave.devices.statuses())
             so_far.merge(counts)
-            if not anew:
+            if not under_way:
                 continue
-            if halted := self._gate(number, counts, so_far):
+            if halted := await self._broken_rule(Evidence(wave.number, counts, so_far, wave.devices)):
                 return await self._end(halted=halted)
-            if closed := await self._left_out(wave):
-                return await self._end(closed=closed)
-            self._ledger.notes["waves_passed"] = max(passed, number + 1)
-            await self._ledger.save_notes()
+            if left_out := await self._left_out(wave):
+                return await self._end(left_out=left_out)
+            self._state.waves_passed = max(self._state.waves_passed, wave.number)
+            await self._remember(self._state.step)
         return await self._end()
 
     def progress(self, *, rate: float | None) -> Progress:
         """Return how far the rollout is.
 
-        :param rate: commands a second
+        :param rate: commands a second; ``None`` if it is not known
         """
-        statuses = self._ledger.statuses - (self._others or Counter())
-        counts = Counts.build(statuses)
-        counts.add(State.NOT_SENT, len(self._table) - counts.devices)
+        states = self._ledger.statuses - (self._no_targets or Counter())
+        counts = Counts.build(states)
+        counts.add(State.NOT_SENT, len(self._working_set) - counts.devices)
         return Progress(
-            wave=self._wave + 1,
+            wave=self._state.wave,
             waves=len(self._waves),
             counts=counts,
-            in_flight=statuses[State.ABOUT_TO_SEND],
+            in_flight=states[State.ABOUT_TO_SEND],
             rate=rate,
         )
 
     def rows(self) -> Iterator[Row]:
         """Yield what became of each device."""
-        return map(self._row, self._table.stream(ANY))
+        return (Row.build(device, self._ledger.entry(device.sim)) for device in self._working_set.stream(ANY))
 
-    def missed(self) -> Iterator[Row]:
-        """Yield what became of each device that was not reached."""
-        return map(self._row, self._table.stream(MISSED))
+    def causes(self, most: int, named: int) -> list[Cause]:
+        """Return why devices have no command that succeeded, the most frequent cause first.
+
+        :param most: at most this many causes
+        :param named: for each cause, at most this many devices by name
+        """
+        return [
+            Cause(word(state), error_of(state, error), devices, self._working_set.labels(state, error, named))
+            for state, error, devices in self._working_set.causes(MISSED, most)
+        ]
 
     def commands(self) -> int:
         """Return how many commands the API has accepted, second attempts included."""
         return self._ledger.commands
 
-    def _row(self, device: Device) -> Row:
-        return Row.build(device, self._ledger.entry(device.sim))
+    def _positions(self, start: int, end: int) -> Positions:
+        return Positions(self._working_set, start, end, clears=self._ledger.clears, attempts=self._rules.attempts)
 
-    def _span(self, start: int, end: int) -> Positions:
-        return Positions(self._table, start, end, clears=self._ledger.clears, attempts=self._rules.attempts)
+    async def _remember(self, step: Step) -> None:
+        """Write the state beside the ledger."""
+        self._state.step = step
+        self._ledger.state = self._state.to_json()
+        await self._ledger.save_state()
 
-    async def _run_wave(self, number: int, wave: Positions) -> Wait | None:
+    async def _run_wave(self, wave: _Wave) -> Wait | None:
         """Send the wave, and again what failed; return what is to be waited for, if anything."""
         while True:
-            lost, unsent = await self._lost(wave), await wave.timezones(UNSENT)
+            lost, unsent = await self._count_lost(wave), await wave.devices.timezones(UNSENT)
             if lost:
                 log.info(
-                    "%s command(s) were being sent when the last try ended: looking them up in the API's list. Those "
-                    "that it does not show within %.0f s were not accepted, and are sent again",
-                    lost,
-                    LAG,
+                    "Recovering %s of the last try: looking them up (%s). Those not in the API's list are sent again",
+                    count(lost, "command"),
+                    duration(self._lag),
                 )
-            opens = self._hours.next_opening(unsent)
-            if (ready := self._hours.count_open(unsent)) or lost:
-                await self._send(number, ready, self._ready(wave))
+            held = self._held_back(unsent)
+            if (ready := _count_ready(unsent, held)) or lost:
+                await self._send(wave, ready, self._lost_then_ready(wave))
                 continue
-            if opens is not None:
-                devices = count(self._hours.count_early(unsent), "device")
-                log.info("Waiting for the window: %s, %s", self._hours.describe(unsent), devices)
-                return Wait([], opens)
-            if wait := await self._unsettled(number, wave):
-                return wait
-            again = self._hours.count_open(await wave.timezones(ATTEMPTED_AGAIN))
-            if not again:
+            if later := _first_to_pass(held):
+                return await self._wait(Step.HELD_BACK, [], later)
+            if statuses := await self._open_statuses(wave):
+                return statuses
+            if len(self._held_back(unsent)) < len(held):  # a reason has passed meanwhile
+                continue
+            failed_ones = await wave.devices.timezones(ATTEMPTED_AGAIN)
+            failed = _count_ready(failed_ones, self._held_back(failed_ones))
+            if not failed:
                 return None
-            due = self._sent_until(number) + self._rules.attempt_delay
+            due = self._last_left(wave) + self._rules.attempt_delay
             if time.time() < due:
-                log.info("%s device(s) failed and get another attempt in %.0f s", again, due - time.time())
-                return Wait([], due)
-            await self._send(number, again, self._may_leave_now(wave.devices(ATTEMPTED_AGAIN)))
+                return await self._wait(Step.BETWEEN_ATTEMPTS, [], NextAttempt(passes_at=due, devices=failed))
+            await self._send(wave, failed, self._that_may_leave(wave.devices.devices(ATTEMPTED_AGAIN)))
 
-    async def _send(self, number: int, count: int, devices: AsyncIterator[Device]) -> None:
-        if count:
-            log.info("Wave %s of %s: sending to %s device(s)", number + 1, len(self._waves), count)
-        await self._dispatcher.send_stream(devices)
-        self._ledger.notes["sent_until"][str(number)] = time.time()
-        await self._ledger.save_notes()
+    async def _send(self, wave: _Wave, ready: int, devices: AsyncIterator[Device]) -> None:
+        if ready:
+            log.info("Wave %s of %s: sending to %s", wave.number, len(self._waves), count(ready, "device"))
+        await self._remember(Step.SENDING)
+        async with in_background(self._recall_what_is_held_back()):
+            await self._dispatcher.send_stream(devices)
+        self._state.last_left[wave.number] = time.time()
+        await self._remember(Step.SENDING)
 
-    async def _ready(self, wave: Positions) -> AsyncIterator[Device]:
-        """Yield what an earlier try died over, which is looked up at any hour, then what may leave now."""
-        if await self._lost(wave):
-            async for device in wave.devices(LOST):
+    async def _recall_what_is_held_back(self) -> None:
+        """Take commands back that wait for their turn, as soon as there is a reason not to send them."""
+        while True:
+            await self._holds.changed()
+            await self._dispatcher.recall(lambda one: self._holds.reason(one.timezone) is not None, "held back")
+
+    def _may_leave(self, device: Device) -> None:
+        if reason := self._holds.reason(device.timezone):
+            raise NotNow(reason.sentence())
+
+    def _held_back(self, timezones: Iterable[str | None]) -> dict[str | None, Reason]:
+        """Return the timezones in which no command may leave now, each with the reason."""
+        return {timezone: reason for timezone in timezones if (reason := self._holds.reason(timezone))}
+
+    async def _lost_then_ready(self, wave: _Wave) -> AsyncIterator[Device]:
+        """Yield what an earlier try died over, which is looked up at any time, and then what may leave now."""
+        if await self._count_lost(wave):
+            async for device in wave.devices.devices(LOST):
                 yield device
-        async for device in self._may_leave_now(wave.devices(UNSENT)):
+        async for device in self._that_may_leave(wave.devices.devices(UNSENT)):
             yield device
 
-    async def _may_leave_now(self, devices: AsyncIterator[Device]) -> AsyncIterator[Device]:
+    async def _that_may_leave(self, devices: AsyncIterator[Device]) -> AsyncIterator[Device]:
         async for device in devices:
-            if self._hours.is_open(device.timezone):
+            if not self._holds.reason(device.timezone):
                 yield device
 
-    async def _unsettled(self, number: int, wave: Positions) -> Wait | None:
-        deadline = self._sent_until(number) + self._rules.wave_timeout
-        await self._look_at_open(wave)
-        sids = await wave.open_sids(WAITED_FOR)
-        return Wait(sids, deadline) if sids and time.time() < deadline else None
+    async def _open_statuses(self, wave: _Wave) -> Wait | None:
+        """Look at the statuses that are not final; return the wait for them, if there are any and time is left."""
+        deadline = self._last_left(wave) + self._rules.wave_timeout
+        await self._look_at_open(wave.devices)
+        sids = await wave.devices.open_sids(WAITED_FOR)
+        if not sids or time.time() >= deadline:
+            return None
+        return await self._wait(Step.SETTLING, sids, StatusesOpen(passes_at=deadline, commands=len(sids)))
 
-    async def _look_at_open(self, span: Positions) -> None:
-        """Read the status of every command that is not settled."""
-        sids = await span.open_sids(LOOKED_AT + 1)
+    async def _wait(self, step: Step, sids: list[str], why: Reason) -> Wait:
+        if why.passes_at is None:
+            raise RuntimeError(f"this does not pass by itself: {why.sentence()}")
+        await self._remember(step)
+        return Wait(sids, why.passes_at, why)
+
+    async def _look_at_open(self, devices: Positions) -> None:
+        """Read the status of every command without a final one."""
+        sids = await devices.open_sids(LOOKED_AT + 1)
         if len(sids) > LOOKED_AT:
             await self._dispatcher.read_list()
-            # The list may lag and lack the newest, so these are asked for by name; the others it has just shown.
-            sids = await span.open_sids(LOOKED_AT)
+            # The list may lag and lack the newest, so these are asked for by name; it has just shown the others.
+            sids = await devices.open_sids(LOOKED_AT)
         if sids:
-            await self._look(sids)
+            # Each one must be read: a gate must not judge by old news.
+            await self._watcher.look(sids, pause=self._poll_interval, on_read=self._ledger.settle)
         await self._ledger.save_changed()
 
-    def _gate(self, number: int, wave: Counts, so_far: Counts) -> str | None:
-        """Return why the gate behind a wave shuts, ``None`` where it opens.
-
-        A command without a final status counts as failed: half a fleet that hangs is no reason to go on.
-        """
-        for what, counts in ((f"wave {number + 1}", wave), ("all waves so far", so_far)):
-            failed, reached = counts.failed + counts.unsettled, counts.devices - counts.not_sent
-            if self._rules.gate.shut(failed, reached):
-                return (
-                    f"{failed} of {reached} devices in {what} failed ({counts.failed} refused or not reached, "
-                    f"{counts.unsettled} without a final status), more than max_failure_ratio="
-                    f"{self._rules.gate.max_failure_ratio:g} allows"
-                )
+    async def _broken_rule(self, evidence: Evidence) -> str | None:
+        """Return how a rule of the gate is broken; ``None`` if the gate stays open."""
+        for rule in self._rules.gate:
+            if broken := await rule.broken(evidence):
+                return broken
         return None
 
-    async def _left_out(self, wave: Positions) -> str | None:
-        out = await wave.timezones(UNSENT)
-        if not out:
+    async def _left_out(self, wave: _Wave) -> str | None:
+        """Return why devices of the wave have had no turn in this try; ``None`` if all had theirs."""
+        unsent = await wave.devices.timezones(UNSENT)
+        if not unsent:
             return None
-        closed = datetime.fromtimestamp(max(self._hours.opening(zone).closes for zone in out), UTC)
-        return (
-            f"the window closed at {closed:%Y-%m-%d %H:%M:%S} UTC before {out.total()} devices of the wave had their "
-            "turn"
-        )
+        reasons = sorted({reason.sentence() for reason in self._held_back(unsent).values()})
+        why = " and ".join(reasons) or "sending was held back"
+        return f"{why} before {count(unsent.total(), 'device')} of the wave had their turn"
 
-    async def _end(self, *, halted: str | None = None, closed: str | None = None) -> End:
-        await self._look_at_open(self._all)  # what was overdue may have settled since
+    async def _end(self, *, halted: str | None = None, left_out: str | None = None) -> End:
+        await self._look_at_open(self._all)  # a status that was overdue may be final by now
+        await self._remember(Step.ENDED)
         summary = summarise(
-            [Counts.build(await wave.statuses()) for wave in self._waves],
-            duration=time.time() - self._ledger.notes["started"],
+            [Counts.build(await wave.devices.statuses()) for wave in self._waves],
+            seconds=time.time() - self._state.began,
             commands=self.commands(),
             halted=halted is not None,
         )
-        return End(summary, halted, closed)
+        return End(summary, halted, left_out)
 
-    async def _lost(self, wave: Positions) -> int:
-        """Return over how many commands an earlier try died."""
-        return (await wave.timezones(LOST)).total() if self._ledger.statuses[State.ABOUT_TO_SEND] else 0
+    async def _count_lost(self, wave: _Wave) -> int:
+        """Return over how many commands of the wave an earlier try died."""
+        if not self._ledger.statuses[State.ABOUT_TO_SEND]:
+            return 0
+        return (await wave.devices.timezones(LOST)).total()
 
-    async def _is_pending(self, wave: Positions) -> bool:
-        return bool(await self._lost(wave) or await wave.timezones(UNSENT))
+    async def _is_pending(self, wave: _Wave) -> bool:
+        return bool(await self._count_lost(wave) or await wave.devices.timezones(UNSENT))
 
-    def _sent_until(self, number: int) -> float:
-        """When the wave's last command left; this try's start, where the one that sent it could not say."""
-        notes = self._ledger.notes
-        return float(notes["sent_until"].get(str(number), notes["try_started"]))
+    def _last_left(self, wave: _Wave) -> float:
+        """Return when the wave's last command left; if the try that sent it died, when this try began."""
+        return self._state.last_left.get(wave.number, self._state.try_began)
 
-    def _may_leave(self, device: Device) -> None:
-        if not self._hours.is_open(device.timezone):
-            raise NotNow("outside the window")
+
+def _count_ready(devices: Mapping[str | None, int], held: Mapping[str | None, Reason]) -> int:
+    """Return how many devices may get a command now.
+
+    :param devices: how many there are in each timezone
+    :param held: the timezones in which no command may leave
+    """
+    return sum(number for timezone, number in devices.items() if timezone not in held)
+
+
+def _first_to_pass(held: Mapping[str | None, Reason]) -> Reason | None:
+    """Return the reason that is the first to pass by itself; ``None`` if none does."""
+    passing = [(reason.passes_at, reason) for reason in held.values() if reason.passes_at is not None]
+    return min(passing, key=lambda pair: pair[0])[1] if passing else None

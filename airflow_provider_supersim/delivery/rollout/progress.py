@@ -9,15 +9,16 @@ from typing import Any
 import msgspec
 
 from airflow_provider_supersim.delivery.state.counts import Counts
+from airflow_provider_supersim.words import count, duration
 
 
-def summarise(waves: Sequence[Counts], *, duration: float, commands: int, halted: bool) -> dict[str, Any]:
+def summarise(waves: Sequence[Counts], *, seconds: float, commands: int, halted: bool) -> dict[str, Any]:
     """Return what the task leaves in XCom.
 
     :param waves: each wave's counts, also of those that were not sent
-    :param duration: of the whole rollout, in seconds
-    :param commands: that left, second attempts included
-    :param halted: a gate shut
+    :param seconds: since the rollout began
+    :param commands: how many the API accepted, second attempts included
+    :param halted: whether a gate shut
     """
     total = Counts()
     for counts in waves:
@@ -25,9 +26,9 @@ def summarise(waves: Sequence[Counts], *, duration: float, commands: int, halted
     return {
         **msgspec.structs.asdict(total),
         "waves": [{"wave": number, **msgspec.structs.asdict(counts)} for number, counts in enumerate(waves, 1)],
-        "duration": round(duration, 3),
+        "duration": round(seconds, 3),
         "commands": commands,
-        "commands_per_second": round(commands / duration, 1) if duration > 0 else 0.0,
+        "commands_per_second": round(commands / seconds, 1) if seconds > 0 else 0.0,
         "halted": halted,
     }
 
@@ -59,21 +60,11 @@ class Progress(msgspec.Struct, kw_only=True):
         parts = [f"{counts.sent:,} sent", f"{counts.failed:,} failed", f"{counts.unsettled - self.in_flight:,} waiting"]
         if self.in_flight:
             parts.append(f"{self.in_flight:,} being sent or looked up")
-        done = f"{counts.devices - to_come:,} of {counts.devices:,} devices"
+        done = f"{counts.devices - to_come:,} of {count(counts.devices, 'device')}"
         line = f"wave {self.wave} of {self.waves}, {done}: {', '.join(parts)}"
         if rate is None or not math.isfinite(rate) or rate < 0:
             return line
         line += f"; {rate:,.1f} commands/s"
         if rate and to_come:
-            line += f"; about {_span(to_come / rate)} left"
+            line += f"; about {duration(to_come / rate)} left"
         return line
-
-
-def _span(seconds: float) -> str:
-    whole = math.ceil(seconds)
-    if whole < 120:
-        return f"{whole} s"
-    minutes = math.ceil(seconds / 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"

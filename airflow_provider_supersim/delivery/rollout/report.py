@@ -13,13 +13,15 @@ from typing import IO
 
 import msgspec
 
+from airflow_provider_supersim.api.errors import BadInputError
 from airflow_provider_supersim.delivery.state.device import Device, Entry
 from airflow_provider_supersim.delivery.state.states import State, word
+from airflow_provider_supersim.words import count
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 BATCH = 20_000  # rows in memory at a time
 
-NOT_REACHED = "not sent to the device, mostly because it was not attached to a network (83401)"
+FAILED = "most often no network (83401)"
 
 
 class Row(msgspec.Struct, kw_only=True):
@@ -59,8 +61,38 @@ class Row(msgspec.Struct, kw_only=True):
             status=word(entry.status),
             sent_at=_iso(entry.sent_at),
             settled_at=_iso(entry.settled_at),
-            error=entry.error or (NOT_REACHED if entry.status == State.FAILED else None),
+            error=error_of(entry.status, entry.error),
         )
+
+
+def error_of(state: str | None, error: str | None) -> str | None:
+    """Return why a device has no command that succeeded; the API gives no reason for ``failed``.
+
+    :param state: of its entry
+    :param error: of its entry
+    """
+    return error or (FAILED if state == State.FAILED else None)
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """Why some devices have no command that succeeded.
+
+    :ivar word: their status in the report
+    :ivar error: why, if there is more to say
+    :ivar devices: how many there are
+    :ivar labels: what people call the first of them
+    """
+
+    word: str
+    error: str | None
+    devices: int
+    labels: list[str]
+
+    def sentence(self) -> str:
+        """Say it in one line of a log, the cause first."""
+        why = f"{self.word}, {self.error}" if self.error else self.word
+        more = f" and {self.devices - len(self.labels):,} more" if self.devices > len(self.labels) else ""
+        return f"{why}, {count(self.devices, 'device')}: {', '.join(self.labels)}{more}"
 
 
 def check_report_path(path: str) -> str:
@@ -70,7 +102,7 @@ def check_report_path(path: str) -> str:
     """
     suffix = PurePosixPath(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise ValueError(f"report_path must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, got {path!r}")
+        raise BadInputError(f"report_path must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, got {path!r}")
     return suffix
 
 
@@ -80,8 +112,9 @@ def check_report_library(suffix: str) -> None:
     :raises ValueError: a library is missing; says which extra brings it
     """
     if suffix == ".parquet" and find_spec("pyarrow") is None:
-        raise ValueError(
-            "a report as .parquet needs pyarrow: install airflow-provider-supersim[parquet], or name a .csv or .jsonl"
+        raise BadInputError(
+            "report_path ends in .parquet, which needs pyarrow: install airflow-provider-supersim[parquet], or name a "
+            ".csv or .jsonl file"
         )
 
 
@@ -96,7 +129,7 @@ def write_report(rows: Iterable[Row], stream: IO[bytes], suffix: str) -> None:
     """
     writers = {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": _write_parquet}
     if suffix not in writers:
-        raise ValueError(f"a report is written as {', '.join(SUFFIXES)}, not as {suffix!r}")
+        raise BadInputError(f"report_path must end in one of {', '.join(SUFFIXES)}, got {suffix!r}")
     check_report_library(suffix)
     writers[suffix](_batches(rows), stream)
 

@@ -1,4 +1,4 @@
-"""How targets fall into waves, and when a gate shuts after one."""
+"""How targets fall into waves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 
-import msgspec
+from airflow_provider_supersim.api.errors import BadInputError
 
 ALL = Fraction(1)
 _PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s?%", re.ASCII)
@@ -38,44 +38,16 @@ def wave_ends(waves: Sequence[int | str], devices: int) -> list[int]:
     return ends
 
 
-class Gate(msgspec.Struct, frozen=True):
-    """What decides after a wave whether the next one may leave.
-
-    :ivar max_failure_ratio: the share of failures, 0 to 1, that is still good enough
-    :ivar min_sample: with fewer devices than this, nothing is concluded
-    """
-
-    max_failure_ratio: float
-    min_sample: int
-
-    def __post_init__(self) -> None:
-        ratio, sample = self.max_failure_ratio, self.min_sample
-        if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 <= ratio <= 1:
-            raise ValueError(f"max_failure_ratio must be a number from 0 to 1, got {ratio!r}")
-        if isinstance(sample, bool) or not isinstance(sample, int) or sample < 1:
-            raise ValueError(f"min_sample must be a whole number, 1 or more, got {sample!r}")
-
-    def shut(self, failed: int, settled_or_overdue: int) -> bool:
-        """Return whether too many failed for later waves to leave.
-
-        :param failed: how many devices failed
-        :param settled_or_overdue: among how many: those whose command is final, and those waited for in vain
-        """
-        if settled_or_overdue < self.min_sample:
-            return False
-        return failed / settled_or_overdue > self.max_failure_ratio  # a quotient: 29 of 100 is no more than 0.29
-
-
 def _read(waves: Sequence[int | str]) -> list[int | Fraction]:
     if isinstance(waves, str | bytes) or not isinstance(waves, Sequence) or not waves:
-        raise ValueError(f"waves must be a list such as [5, '10%', '100%'], got {waves!r}")
+        raise BadInputError(f"waves must be a list such as [5, '10%', '100%'], got {waves!r}")
     reaches = [_reach(wave) for wave in waves]
     for kind, name in ((int, "numbers"), (Fraction, "percentages")):
         alike = [reach for reach in reaches if isinstance(reach, kind)]
         if any(later <= earlier for earlier, later in pairwise(alike)):
-            raise ValueError(f"each of waves reaches further than the one before: {name} must grow, got {waves!r}")
+            raise BadInputError(f"each of waves reaches further than the one before: {name} must grow, got {waves!r}")
     if not isinstance(reaches[-1], Fraction) or reaches[-1] != ALL:
-        raise ValueError(f"the last of waves must be '100%', so that no device is left out, got {waves!r}")
+        raise BadInputError(f"the last of waves must be '100%', so that no device is left out, got {waves!r}")
     return reaches
 
 
@@ -86,6 +58,6 @@ def _reach(wave: object) -> int | Fraction:
         share = Fraction(match[1]) / 100
         if 0 < share <= ALL:
             return share
-    raise ValueError(
+    raise BadInputError(
         f"each of waves must be a number of devices from 1, or a share from '0.1%' to '100%', got {wave!r}"
     )

@@ -1,4 +1,4 @@
-"""The hours of the day in which commands may leave: a window for every day, and what it means for one try.
+"""The hours of the day in which commands may leave: the same window every day.
 
 Local time decides: a window is open while the clock of its timezone shows a time in [start, end). On the days on which
 clocks change, three things follow.
@@ -11,21 +11,18 @@ clocks change, three things follow.
 
 from __future__ import annotations
 
-import math
 import re
-import time
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
-from datetime import time as time_of_day
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import msgspec
 from pendulum import Timezone
 
+from airflow_provider_supersim.api.errors import BadInputError
 from airflow_provider_supersim.delivery.timezones import zone
-from airflow_provider_supersim.words import clock, duration
 
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?", re.ASCII)
 _DAYS = range(-3, 5)  # around today: a clock change can lengthen a window, or a break, by a whole day
@@ -42,9 +39,6 @@ class Opening(NamedTuple):
     closes: float
 
 
-_ALWAYS = Opening(-math.inf, math.inf)
-
-
 class Window(msgspec.Struct, frozen=True):
     """The same hours of every day. Make it with :meth:`build`.
 
@@ -53,8 +47,8 @@ class Window(msgspec.Struct, frozen=True):
     :ivar timezone: for devices that have no timezone of their own
     """
 
-    start: time_of_day
-    end: time_of_day
+    start: time
+    end: time
     timezone: str | None = None
 
     @classmethod
@@ -65,12 +59,12 @@ class Window(msgspec.Struct, frozen=True):
         :raises ValueError: with one sentence that names what is wrong
         """
         if not isinstance(mapping, Mapping):
-            raise ValueError(f"window must be a dict with 'start' and 'end', got {mapping!r}")
+            raise BadInputError(f"window must be a dict with 'start' and 'end', got {mapping!r}")
         if wrong := [key for key in mapping if key not in cls.__struct_fields__]:
-            raise ValueError(f"window takes the keys 'start', 'end' and 'timezone', got {wrong[0]!r}")
+            raise BadInputError(f"window takes the keys 'start', 'end' and 'timezone', got {wrong[0]!r}")
         start, end = (_time(name, mapping.get(name)) for name in ("start", "end"))
         if start == end:
-            raise ValueError(
+            raise BadInputError(
                 f"window starts and ends at {start}, so it is never open; leave it out to send at any time"
             )
         timezone = mapping.get("timezone")
@@ -105,10 +99,10 @@ class Window(msgspec.Struct, frozen=True):
         """
         name = timezone or self.timezone
         if name is None:
-            raise ValueError("the window has no timezone, so each device needs one")
+            raise BadInputError("the window has no timezone, so each device needs one")
         return name
 
-    def _holds(self, local: time_of_day) -> bool:
+    def _holds(self, local: time) -> bool:
         if self.start < self.end:
             return self.start <= local < self.end
         return local >= self.start or local < self.end
@@ -125,97 +119,12 @@ class Window(msgspec.Struct, frozen=True):
         return sorted(times.union(change for change in changes if change is not None))
 
 
-class OpenHours:
-    """When the commands of one try may leave: in each timezone, one opening of the window.
-
-    That is the opening under way when the try began, or the next one. What it leaves unsent is for the next try.
-
-    :param window: ``None`` for any time
-    :param began: when the try began, in seconds since 1970
-    """
-
-    def __init__(self, window: Window | None, began: float) -> None:
-        self._window = window
-        self._began = began
-        self._openings: dict[str | None, Opening] = {}
-
-    def opening(self, timezone: str | None) -> Opening:
-        """Return when it opens and closes for devices in this timezone.
-
-        :param timezone: ``None`` for devices without one, which follow the window's
-        :raises ValueError: the window has no timezone either
-        """
-        if self._window is None:
-            return _ALWAYS
-        if timezone not in self._openings:
-            self._openings[timezone] = self._window.opening(self._began, timezone)
-        return self._openings[timezone]
-
-    def is_open(self, timezone: str | None) -> bool:
-        """Return whether a command to a device in this timezone may leave now."""
-        opens, closes = self.opening(timezone)
-        return opens <= time.time() < closes
-
-    def count_open(self, devices: Mapping[str | None, int]) -> int:
-        """Return how many devices may get a command now.
-
-        :param devices: number of devices in each timezone
-        """
-        return sum(count for timezone, count in devices.items() if self.is_open(timezone))
-
-    def count_early(self, devices: Mapping[str | None, int]) -> int:
-        """Return how many devices are in timezones in which the window has still to open.
-
-        :param devices: number of devices in each timezone
-        """
-        now = time.time()
-        return sum(count for timezone, count in devices.items() if now < self.opening(timezone).opens)
-
-    def next_opening(self, timezones: Iterable[str | None]) -> float | None:
-        """Return when it opens next in one of these timezones, in seconds since 1970; ``None`` if it does not.
-
-        Call it before :meth:`count_open`. If the window opens between the two calls, one of them tells.
-        """
-        return _next(self.opening(timezone).opens for timezone in timezones)
-
-    def next_change(self, timezones: Iterable[str | None]) -> float | None:
-        """Return when it next opens or closes in one of these timezones, in seconds since 1970; ``None`` if never."""
-        return _next(moment for timezone in timezones for moment in self.opening(timezone))
-
-    def describe(self, timezones: Iterable[str | None]) -> str:
-        """Say what comes next in these timezones, or, if nothing does, when the last of them closed.
-
-        ``opens 01:00 Europe/Berlin (in 9 hours 30 minutes)``, ``closes 05:00 Europe/Berlin (in 20 minutes)``,
-        ``closed at 05:00 Europe/Berlin``. An opening is named before a closing, even if it comes later.
-
-        :param timezones: at least one
-        """
-        if self._window is None:
-            return "open at any time"
-        now = time.time()
-        openings = [(self._window.timezone_of(timezone), *self.opening(timezone)) for timezone in timezones]
-        if early := [(opens, timezone) for timezone, opens, _ in openings if now < opens]:
-            return f"opens {_soon(*min(early), now)}"
-        if under_way := [(closes, timezone) for timezone, _, closes in openings if now < closes]:
-            return f"closes {_soon(*min(under_way), now)}"
-        return f"closed at {clock(*max((closes, timezone) for timezone, _, closes in openings))}"
-
-
-def _soon(moment: float, timezone: str, now: float) -> str:
-    return f"{clock(moment, timezone)} (in {duration(moment - now)})"
-
-
-def _next(moments: Iterable[float]) -> float | None:
-    now = time.time()
-    return min((moment for moment in moments if now < moment < math.inf), default=None)
-
-
-def _time(name: str, value: object) -> time_of_day:
+def _time(name: str, value: object) -> time:
     if not isinstance(value, str) or not _TIME.fullmatch(value):
-        raise ValueError(
+        raise BadInputError(
             f"window's {name!r} must be a time such as '01:00' or '01:00:30', up to '23:59:59', got {value!r}"
         )
-    return time_of_day.fromisoformat(value)
+    return time.fromisoformat(value)
 
 
 def _clock_change(before: int, after: int, place: Timezone) -> int | None:

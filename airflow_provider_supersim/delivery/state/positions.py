@@ -23,7 +23,7 @@ class Positions:
     """
 
     def __init__(self, of: WorkingSet, start: int, end: int, *, clears: int, attempts: int) -> None:
-        self._table = of
+        self._working_set = of
         self._start = start
         self._end = end
         self._values = {"clears": clears, "attempts": attempts}
@@ -32,7 +32,7 @@ class Positions:
         """Return how many devices have each status; ``None`` for those without an entry."""
         counts: Counter[str | None] = Counter()
         for bite in self._bites():
-            counts.update(self._table.statuses(*bite))
+            counts.update(self._working_set.statuses(*bite))
             await anyio.lowlevel.checkpoint()
         return counts
 
@@ -43,7 +43,7 @@ class Positions:
         """
         counts: Counter[str | None] = Counter()
         for bite in self._bites():
-            counts.update(self._table.timezones(which, *bite, **self._values))
+            counts.update(self._working_set.timezones(which, *bite, **self._values))
             await anyio.lowlevel.checkpoint()
         return counts
 
@@ -53,7 +53,7 @@ class Positions:
         :param which: a condition, as in :meth:`WorkingSet.devices`
         """
         for bite in self._bites():
-            for device in self._table.devices(which, *bite, **self._values):
+            for device in self._working_set.devices(which, *bite, **self._values):
                 yield device
             await anyio.lowlevel.checkpoint()
 
@@ -64,7 +64,7 @@ class Positions:
         """
         sids: list[str] = []
         for bite in reversed(list(self._bites())):
-            sids += self._table.open_sids(*bite)
+            sids += self._working_set.open_sids(*bite)
             if len(sids) >= most:
                 break
             await anyio.lowlevel.checkpoint()

@@ -18,7 +18,7 @@ class State(StrEnum):
 
     #: Nothing was accepted for this device: it had no turn, or its command was withdrawn before it left.
     NOT_SENT = "not_sent"
-    #: Written down to be sent, without an outcome so far. The only state in which nobody knows: look in the API.
+    #: Written down to be sent, without an outcome so far. The outcome is unknown: look it up in the API.
     ABOUT_TO_SEND = "about_to_send"
     #: The API refused the command and did not act on it.
     REFUSED = "refused"
@@ -67,11 +67,11 @@ class Facts(NamedTuple):
 
     @property
     def good(self) -> bool:
-        """Whether the device got its command, as far as anybody knows."""
+        """Whether the device got its command, as far as the API knows."""
         return self.counted is CountedAs.SENT
 
 
-TABLE: Mapping[State, Facts] = {
+TABLE: Mapping[str, Facts] = {
     State.NOT_SENT: Facts(CountedAs.NOT_SENT, SentAgain.ALWAYS, final=False, word="not_sent"),
     State.ABOUT_TO_SEND: Facts(CountedAs.UNSETTLED, SentAgain.AFTER_LOOK_UP, final=False, word="unknown"),
     State.REFUSED: Facts(CountedAs.FAILED, SentAgain.AFTER_CLEAR, final=True, word="refused"),
@@ -90,8 +90,7 @@ def facts(state: str | None) -> Facts:
     """
     if state is None:
         return TABLE[State.NOT_SENT]
-    known = TABLE.get(state)  # type: ignore[call-overload]  # a State is a str
-    return known or TABLE[State.QUEUED]._replace(word=state)
+    return TABLE.get(state) or TABLE[State.QUEUED]._replace(word=state)
 
 
 def word(state: str | None) -> str:

@@ -154,6 +154,38 @@ class WorkingSet:
         for start in range(0, self._length, BITE):
             yield from self.devices(which, start, start + BITE)
 
+    def causes(self, which: str, most: int) -> list[tuple[str | None, str | None, int]]:
+        """Return state, error and number of devices for which a condition holds, the most frequent first.
+
+        Devices for which nothing was attempted come last: they are no failures.
+
+        :param most: at most this many causes
+        """
+        found = self._select(
+            f"status, error, count(*) AS devices {_PLANNED} AND {which} GROUP BY status, error"
+            " ORDER BY status IS NULL, devices DESC LIMIT :most",
+            0,
+            self._length,
+            most=most,
+        )
+        return [(state, error, devices) for state, error, devices in found]
+
+    def labels(self, state: str | None, error: str | None, most: int) -> list[str]:
+        """Return what people call the first devices in a state, with an error.
+
+        :param most: at most this many
+        """
+        found = self._select(
+            f"coalesce(name, device.sim) {_PLANNED} AND status IS :state AND error IS :error ORDER BY position LIMIT "
+            ":most",
+            0,
+            self._length,
+            state=state,
+            error=error,
+            most=most,
+        )
+        return [label for (label,) in found]
+
     def timezones(self, which: str, start: int, end: int, **values: int) -> Counter[str | None]:
         """Return how many of the devices that :meth:`devices` returns are in each timezone."""
         return Counter(
@@ -206,7 +238,7 @@ class WorkingSet:
                 ((*msgspec.structs.astuple(entry)[2:-1], entry.open, entry.sim) for entry in moved.values()),
             )
 
-    def _select(self, what: str, start: int, end: int, **values: int) -> list[Any]:
+    def _select(self, what: str, start: int, end: int, **values: int | str | None) -> list[Any]:
         self._write_moved()
         return self._base.execute(f"SELECT {what}", {"start": start, "end": end, **values}).fetchall()
 

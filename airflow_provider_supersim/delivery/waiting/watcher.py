@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import msgspec
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
-from airflow_provider_supersim.api.errors import SuperSimError
+from airflow_provider_supersim.api.errors import AuthenticationError, BadInputError, SuperSimError
 from airflow_provider_supersim.api.models import IpCommand, Status, parse_field
 from airflow_provider_supersim.delivery.waiting.status_reader import StatusReader
 
@@ -39,6 +39,17 @@ class EventError(ValueError):
     """A dict that is not the event of a wait: the trigger's version of this provider is another one."""
 
 
+class StatusesUnreadableError(Exception):
+    """The statuses could not be read.
+
+    :ivar waited: what is known, with the error
+    """
+
+    def __init__(self, waited: Waited) -> None:
+        super().__init__(waited.error)
+        self.waited = waited
+
+
 class Waited(msgspec.Struct, frozen=True, kw_only=True):
     """How a wait ended.
 
@@ -46,17 +57,27 @@ class Waited(msgspec.Struct, frozen=True, kw_only=True):
     :ivar unread: sids that could not be read even once
     :ivar error: why reading ended before the deadline, in one sentence
     :ivar retryable: waiting again may go better
+    :ivar credentials_refused: the API refused the credentials
     """
 
     commands: list[IpCommand] = []
     unread: list[str] = []
     error: str | None = None
     retryable: bool = True
+    credentials_refused: bool = False
 
     @property
     def settled(self) -> bool:
         """Whether every command reached a final status."""
         return not self.unread and all(command.status.settled for command in self.commands)
+
+    def check_readable(self) -> None:
+        """Do nothing if the statuses could be read.
+
+        :raises StatusesUnreadableError: they could not
+        """
+        if self.error:
+            raise StatusesUnreadableError(self)
 
     def to_event(self) -> dict[str, Any]:
         """Return JSON types, for a trigger's event."""
@@ -109,6 +130,7 @@ class _Waiter:
             unread=[] if self.on_read else sorted(self.open - self.read.keys()),
             error=str(error) if error else None,
             retryable=error is None or error.retryable,
+            credentials_refused=isinstance(error, AuthenticationError),
         )
 
     def end(self, error: SuperSimError | None = None) -> None:
@@ -155,7 +177,7 @@ class Watcher:
         :raises ValueError: the interval is not more than 0, or the timeout less than 0
         """
         if not (interval > 0 and timeout >= 0):
-            raise ValueError(f"interval must be above 0 and timeout 0 or more, got {interval!r} and {timeout!r}")
+            raise BadInputError(f"interval must be above 0 and timeout 0 or more, got {interval!r} and {timeout!r}")
         waiter = _Waiter(sids, interval, _now() + timeout, on_read)
         if not waiter.open:
             return Waited()
@@ -167,6 +189,25 @@ class Watcher:
             return waiter.result()
         finally:
             self._remove(waiter)
+
+    async def look(self, sids: Iterable[str], *, pause: float, on_read: OnRead) -> None:
+        """Read the status of each command once, and come back when all were read.
+
+        :param pause: seconds between two rounds, while some could not be read
+        :param on_read: called with each command as it is read
+        :raises StatusesUnreadableError: the budget for failed rounds is spent
+        """
+        unread = set(sids)
+
+        def take(command: IpCommand) -> None:
+            unread.discard(str(command.sid))
+            on_read(command)
+
+        while True:
+            (await self.wait(unread, interval=1, timeout=0, on_read=take)).check_readable()
+            if not unread:
+                return
+            await asyncio.sleep(pause)
 
     def _add(self, waiter: _Waiter) -> None:
         self._waiters.add(waiter)

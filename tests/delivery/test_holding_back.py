@@ -1,0 +1,117 @@
+"""Another reason than the window holds commands back: it is waited for and named like the window."""
+
+from __future__ import annotations
+
+import time
+
+import anyio
+import pytest
+import time_machine
+from support import TextStore, commands_by_device, devices, once_each, open_client, rollout, rules
+from task_runs import MIDNIGHT
+
+from airflow_provider_supersim.api.client import AsyncSuperSimClient
+from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
+from airflow_provider_supersim.api.pace import Pace
+from airflow_provider_supersim.delivery.once.ledger import Ledger
+from airflow_provider_supersim.delivery.rollout.reasons import Reason
+from airflow_provider_supersim.delivery.rollout.steps import End, Wait
+from airflow_provider_supersim.testing import Simulator
+
+pytestmark = pytest.mark.anyio
+
+
+class Maintenance(Reason, frozen=True, kw_only=True):
+    """An invented reason."""
+
+    def sentence(self) -> str:
+        return "the network is being maintained"
+
+
+class MaintenanceHold:
+    """Holds everything back from :meth:`begin` on."""
+
+    def __init__(self, passes_at: float | None) -> None:
+        self._passes_at = passes_at
+        self._began = anyio.Event()
+        self.asked = 0
+
+    def begin(self) -> None:
+        self._began.set()
+
+    def reason(self, timezone: str | None) -> Reason | None:
+        self.asked += 1
+        if not self._began.is_set() or (self._passes_at is not None and time.time() >= self._passes_at):
+            return None
+        return Maintenance(passes_at=self._passes_at)
+
+    async def changed(self) -> None:
+        await self._began.wait()
+        await anyio.sleep(0.01)
+
+
+@pytest.fixture
+def clock():
+    with time_machine.travel(MIDNIGHT, tick=False) as traveller:
+        yield traveller
+
+
+async def step(simulator: Simulator, store: TextStore, hold: MaintenanceHold, *, fresh: bool = True) -> Wait | End:
+    ledger = await Ledger.open(store, clears=0, restart=False)
+    async with open_client(simulator.url) as client:
+        return await rollout(client, ledger, devices(20), rules(), fresh=fresh, holds=[hold]).advance()
+
+
+async def test_it_is_waited_for_and_named(simulator: Simulator, clock: time_machine.Coordinates) -> None:
+    store, passes_at = TextStore(), MIDNIGHT.timestamp() + 600
+    hold = MaintenanceHold(passes_at)
+    hold.begin()
+
+    held = await step(simulator, store, hold)
+
+    assert isinstance(held, Wait)
+    assert (held.sids, held.until, held.why.sentence()) == ([], passes_at, "the network is being maintained")
+    assert hold.asked < 10, "the engine asks once, and does not spin"
+    assert not simulator.commands()
+    clock.move_to(passes_at)
+    end = await step(simulator, store, hold, fresh=False)
+    assert isinstance(end, End)
+    assert (end.summary["sent"], end.left_out) == (20, None)
+
+
+async def test_one_that_does_not_pass_by_itself_ends_the_try(simulator: Simulator) -> None:
+    store, hold = TextStore(), MaintenanceHold(None)
+    hold.begin()
+
+    end = await step(simulator, store, hold)
+
+    assert isinstance(end, End)
+    assert end.left_out == "the network is being maintained before 20 devices of the wave had their turn"
+    assert not simulator.commands()
+    assert (await step(simulator, store, MaintenanceHold(None))).summary["sent"] == 20
+
+
+async def test_one_that_comes_in_mid_wave_takes_back_what_waits_for_its_turn(simulator: Simulator) -> None:
+    """The rate is one command in ten minutes, so what is not taken back would wait for hours."""
+    store, hold, targets = TextStore(), MaintenanceHold(None), devices(100)
+
+    class Client(AsyncSuperSimClient):
+        async def send(self, command: IpCommandRequest, **options: object) -> IpCommand:
+            accepted = await super().send(command, **options)
+            hold.begin()
+            return accepted
+
+    ledger = await Ledger.open(store, clears=0, restart=False)
+    pace = Pace(20, max_rate=1 / 600)
+    async with open_client(simulator.url, kind=Client, pace=pace) as client:
+        one = rollout(client, ledger, targets, rules(), holds=[hold])
+        end = await one.advance()
+
+    assert isinstance(end, End)
+    assert end.left_out == "the network is being maintained before 99 devices of the wave had their turn"
+    assert one.progress(rate=None).in_flight == 0
+    assert (end.summary["sent"], end.summary["not_sent"]) == (1, 99)
+    ledger = await Ledger.open(store, clears=0, restart=False)
+    async with open_client(simulator.url) as client:
+        assert (await rollout(client, ledger, targets, rules()).advance()).summary["sent"] == 100
+    assert commands_by_device(simulator) == once_each(targets)

@@ -1,0 +1,118 @@
+"""Each error of the rooms below becomes one exception with a code; only those known to be permanent forbid a retry."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from concurrent.futures import CancelledError
+
+import msgspec
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowTaskTimeout,
+)
+
+from airflow_provider_supersim import exceptions
+from airflow_provider_supersim.api import errors
+from airflow_provider_supersim.api.errors import Verdict
+from airflow_provider_supersim.delivery.once.journal_format import JournalError
+from airflow_provider_supersim.delivery.once.ledger import LedgerTakenError
+from airflow_provider_supersim.delivery.targets.plan import Problem, TargetsError
+from airflow_provider_supersim.delivery.waiting.watcher import StatusesUnreadableError, Waited
+from airflow_provider_supersim.runs.failures import airflow_failures
+
+
+def api_error(kind, verdict, status=None):
+    return kind("vendor's words", request="POST /v1/IpCommands", verdict=verdict, status=status)
+
+
+def unread(**how):
+    return StatusesUnreadableError(Waited(unread=["HG1"], error="GET /v1/IpCommands: no reply", **how))
+
+
+def tree(kind=exceptions.SuperSimTaskError):
+    return [kind, *(one for child in kind.__subclasses__() for one in tree(child))]
+
+
+@pytest.mark.parametrize(
+    ("error", "becomes", "final"),
+    [
+        (errors.BadInputError("waves must be a list"), exceptions.BadArgumentError, True),
+        (TargetsError([Problem("row 1 (device-0001)", "no payload")]), exceptions.TargetsInvalidError, True),
+        (api_error(errors.AuthenticationError, Verdict.REFUSED, 401), exceptions.CredentialsRefusedError, True),
+        (api_error(errors.NotFoundError, Verdict.REFUSED, 404), exceptions.RequestRefusedError, True),
+        (api_error(errors.TooManyRequestsError, Verdict.TRY_AGAIN, 429), exceptions.ThrottledError, False),
+        (api_error(errors.ServerError, Verdict.UNKNOWN, 500), exceptions.ApiUnreachableError, False),
+        (api_error(errors.NotConnectedError, Verdict.TRY_AGAIN), exceptions.ApiUnreachableError, False),
+        (unread(), exceptions.StatusesUnreadableError, False),
+        (unread(retryable=False), exceptions.RequestRefusedError, True),
+        (unread(retryable=False, credentials_refused=True), exceptions.CredentialsRefusedError, True),
+        (LedgerTakenError("another"), exceptions.LedgerTakenError, False),
+        (CancelledError(), exceptions.TaskKilledError, False),
+        (AirflowTaskTimeout(), exceptions.TaskTimedOutError, False),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else None,
+)
+def test_each_error_becomes_one_exception(error, becomes, final):
+    with pytest.raises(exceptions.SuperSimTaskError) as caught, airflow_failures(lambda: "sending", "supersim_lab"):
+        raise error
+    assert type(caught.value) is becomes
+    assert isinstance(caught.value, AirflowFailException) is final
+    assert str(caught.value).splitlines()[0].endswith(f"[{becomes.code}]")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        json.JSONDecodeError("x", "", 0),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"),
+        msgspec.ValidationError("x"),
+        msgspec.DecodeError("x"),
+        ValueError("whatever a library says"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_that_is_not_known_to_be_permanent_can_be_retried(error):
+    with pytest.raises(type(error)) as caught, airflow_failures(lambda: "sending", "supersim_lab"):
+        raise error
+    assert caught.value is error
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+@pytest.mark.parametrize("kind", [errors.AuthenticationError, errors.NotFoundError, errors.TooManyRequestsError])
+def test_an_error_of_the_api_names_the_connection_and_keeps_the_evidence(kind):
+    refused = api_error(kind, Verdict.REFUSED, 400)
+    with pytest.raises(exceptions.SuperSimTaskError) as caught, airflow_failures(lambda: "sending", "supersim_lab"):
+        raise refused
+    assert "supersim_lab" in str(caught.value)[:90]
+    assert str(refused) in str(caught.value)
+    assert caught.value.__cause__ is refused
+
+
+def test_a_task_that_was_killed_says_how_far_it_was():
+    failures = airflow_failures(lambda: "sending to device-0001", "supersim_lab")
+    with pytest.raises(exceptions.TaskKilledError, match="sending to device-0001"), failures:
+        raise CancelledError
+
+
+@pytest.mark.parametrize("kind", tree()[1:], ids=lambda kind: kind.__name__)
+def test_every_exception_has_a_code_and_survives_a_pickle(kind):
+    again = pickle.loads(pickle.dumps(kind("words")))
+
+    assert type(again) is kind
+    assert str(again) == f"words [{kind.code}]"
+    assert isinstance(again, AirflowException)
+
+
+def test_airflow_treats_a_sensors_time_out_as_one():
+    assert issubclass(exceptions.SensorTimedOutError, AirflowSensorTimeout)
+    assert issubclass(exceptions.TaskTimedOutError, AirflowTaskTimeout)
+
+
+def test_a_ledger_that_cannot_be_read_can_be_retried():
+    with pytest.raises(exceptions.LedgerUnreadableError) as caught, airflow_failures(lambda: "reading", "supersim_lab"):
+        raise JournalError("place", "key", "what")
+    assert not isinstance(caught.value, AirflowFailException)
