@@ -1,14 +1,12 @@
 """What a task of this provider fails with: one class for each cause that a callback or a retry policy tells apart.
 
-Every message ends in its code in brackets, such as ``[rollout-halted]``. The page *Errors and what to do* has an anchor
-of that name. Codes are stable; the words may get better.
+The first line of every message ends in its code in brackets, such as ``[rollout-halted]``. The page *Errors and what to
+do* has an anchor of that name. Codes are stable; the words may get better.
 
 Airflow does not retry subclasses of ``AirflowFailException``: these are the errors that a retry cannot fix.
 """
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -25,11 +23,12 @@ class SuperSimTaskError(AirflowException):
     :ivar code: stable name of the cause, to be matched by alerts
     """
 
-    code: ClassVar[str]
+    code: str
 
     def __str__(self) -> str:
-        """Return the message, and its code."""
-        return f"{super().__str__()} [{self.code}]"
+        """Return the message; its first line ends in the code."""
+        first, *others = super().__str__().split("\n")
+        return "\n".join([f"{first} [{self.code}]", *others])
 
 
 class BadArgumentError(SuperSimTaskError, AirflowFailException):
@@ -89,7 +88,14 @@ class SensorTimedOutError(NotSettledError, AirflowSensorTimeout):
 
 
 class SensorSkippedError(NotSettledError, AirflowSkipException):
-    """The same, for a sensor with ``soft_fail=True``."""
+    """A sensor with ``soft_fail=True`` did not end well.
+
+    :ivar code: of what it would have failed with; by default it timed out
+    """
+
+    def __init__(self, message: str, code: str = NotSettledError.code) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class StatusesUnreadableError(SuperSimTaskError):

@@ -29,7 +29,7 @@ class AirflowApi:
         """Return whether every component of Airflow is at work."""
         try:
             health = self.call("GET", "/api/v2/monitor/health")
-        except OSError:  # nobody listens yet
+        except OSError:  # no one listens yet
             return False
         return all((health.get(component) or {}).get("status") == "healthy" for component in COMPONENTS)
 
@@ -51,7 +51,7 @@ class AirflowApi:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Make one request.
 
-        :raises OSError: nobody answered, or with an error
+        :raises OSError: there was no answer, or an error
         """
         data = None if body is None else json.dumps(body).encode()
         request = Request(self.url + path, data, self._headers, method=method)  # noqa: S310  # http, on this host

@@ -58,7 +58,7 @@ def main() -> int:
     )
     devices = parser.parse_args().devices
     if devices < 20:
-        parser.error("with fewer than 20 devices there is nobody for the parts of the play")
+        parser.error("with fewer than 20 devices there are too few for all that the demo shows")
     end_in_order()
 
     home = AirflowHome("demo")

@@ -39,7 +39,7 @@ def main() -> None:
         print(f"""
 Airflow     {api.url}   user admin, password {password}
 Simulator   {simulator.url}/_simulator/   {SIMS} devices, device-0001 and on
-Connection  {CONNECTION}: Admin > Connections, where it can be tested
+Connection  {CONNECTION}: Admin > Connections; its Test button works
 DAGs        {", ".join(sorted(examples))}
 
 Ctrl-C ends both.""")
@@ -64,7 +64,7 @@ def standalone(home: AirflowHome, url: str) -> Iterator[subprocess.Popen[bytes]]
         yield airflow
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # one Ctrl-C is enough
-        with suppress(OSError):  # nobody may be listening any more: end all the same
+        with suppress(OSError):  # no one may be listening any more
             print("\nEnding Airflow and the simulator …")
         airflow.send_signal(signal.SIGINT)
         try:

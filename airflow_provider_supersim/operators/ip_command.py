@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import BaseOperator, conf
 
+from airflow_provider_supersim.exceptions import CommandFailedError, NotSettledError
 from airflow_provider_supersim.runs.links import IP_COMMAND_URL, IpCommandLink
+from airflow_provider_supersim.words import duration
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -17,37 +19,40 @@ if TYPE_CHECKING:
     from airflow_provider_supersim.api.models import IpCommand
     from airflow_provider_supersim.delivery.waiting.watcher import Waited
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
+    from airflow_provider_supersim.runs.arguments import CommandArguments
 
 
 class SuperSimIpCommandOperator(BaseOperator):
     """Send one IP Command to one SIM, and wait until the API says that it was sent.
 
-    The worker sends; waiting is done by the triggerer (``deferrable``) or in the worker. ``sent`` is as far as the
-    API knows: it is no proof that the device got the datagram.
+    The worker sends. The triggerer (``deferrable``) or the worker waits. ``sent`` is as far as the API knows: it is no
+    proof that the device got the datagram.
 
     XCom: ``return_value`` is the IP Command as a dict (dates as ISO 8601 strings). ``ip_command_sid`` is its sid and
-    ``ip_command_url`` its address in the API, to which the task's link leads; both are there once it is accepted.
+    ``ip_command_url`` its address in the API, to which the task's link leads. Both are there once it is accepted.
 
-    Source: the vendor's page of the *IpCommands* resource, ``POST /v1/IpCommands``.
+    Source: https://www.twilio.com/docs/iot/supersim/api/ipcommand-resource
 
     :param sim: sid (``HS…``) or unique name of a SIM that is ready or active (templated)
     :param payload: ``str`` as UTF-8 text, ``bytes`` as binary, ``dict`` or ``list`` as compact JSON text; 1 to 1300
         bytes as the device gets it (templated; a ``.json`` or ``.txt`` file may be named)
-    :param device_port: the device's UDP port, 1 to 65535 (templated)
-    :param payload_type: ``binary`` for a ``str`` that is base64 already; else taken from the payload (templated)
-    :param callback_url: http(s) URL that the API calls after it has sent the command (templated)
-    :param callback_method: ``GET`` or ``POST``, the API's default (templated)
-    :param wait_for_completion: whether to wait for the final status; else the task ends when the API has accepted
-    :param deferrable: whether to wait in the triggerer; default: ``[operators] default_deferrable``
-    :param poll_interval: seconds between two looks at the status
-    :param timeout: seconds to wait for the final status
-    :param ledger_path: remember in object storage what was sent, instead of in Airflow's task state store (3.3+)
-        (templated)
-    :param on_clear: after a clear by hand, ``restart`` sends again; ``resume`` only what was not sent. A retry never
-        sends again what was sent, unless it failed
-    :param supersim_conn_id: connection of type ``supersim`` (templated)
-    :raises AirflowFailException: for what no retry can mend: bad input, and 400, 401, 403 and 404 from the API
-    :raises AirflowException: the command failed, was not settled in time, or the API could not be reached
+    :param device_port: UDP port of the device, 1 to 65535 (templated)
+    :param payload_type: ``binary`` for a ``str`` that is base64 already; default: taken from the payload (templated)
+    :param callback_url: http(s) URL that the API calls after it has sent the command; default: none (templated)
+    :param callback_method: ``GET`` or ``POST``; default: the API's, ``POST`` (templated)
+    :param wait_for_completion: wait for the final status (default); with ``False`` the task succeeds as soon as the API
+        accepts the command (not templated)
+    :param deferrable: wait in the triggerer instead of the worker; default: ``[operators] default_deferrable`` (not
+        templated)
+    :param poll_interval: seconds between two looks at the status; default 5 (not templated)
+    :param timeout: seconds to wait for the final status; default 300 (not templated)
+    :param ledger_path: folder in object storage for the ledger; default: Airflow's task state store (3.3+) (templated)
+    :param on_clear: after a manual clear, ``restart`` (default) sends again; ``resume`` sends only what was not sent. A
+        retry sends again only a command that failed (not templated)
+    :param supersim_conn_id: connection of type ``supersim``; default ``supersim_default`` (templated)
+    :raises CommandFailedError: the API could not send the command
+    :raises NotSettledError: it had no final status within ``timeout``
+    :raises SuperSimTaskError: another of its subclasses; those that a retry cannot fix are ``AirflowFailException`` too
     """
 
     template_fields: Sequence[str] = (
@@ -103,52 +108,52 @@ class SuperSimIpCommandOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send, push the sid, and wait."""
-        from airflow_provider_supersim.delivery.waiting.sentences import describe
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
-        from airflow_provider_supersim.runs.waiting import (
-            airflow_failures,
-            check_on_clear,
-            wait_in_triggerer,
-            wait_in_worker,
-        )
+        from airflow_provider_supersim.runs import sentences
+        from airflow_provider_supersim.runs.failures import airflow_failures
+        from airflow_provider_supersim.runs.waiting import wait_in_triggerer, wait_in_worker
 
         self._hook = hook = SuperSimHook(self.supersim_conn_id)
-        with airflow_failures(lambda: self._doing), closing(hook):
-            check_on_clear(self.on_clear)
-            self._doing = f"sending to SIM {self.sim}; the next try looks up whether the API has accepted it"
-            command = hook.run(self._send_once, context)
-            self._doing = f"waiting for {describe(command)}; it may still be sent, and the API cannot take it back"
+        with airflow_failures(lambda: self._doing, self.supersim_conn_id), closing(hook):
+            arguments = self._arguments()
+            self._doing = f"sending to {self.sim}. The next try looks up whether the API has accepted the command"
+            command = hook.run(self._send_once, arguments, context)
+            self._doing = (
+                f"waiting for {self.sim}: command {sentences.describe(command)}. It can still go out and cannot be "
+                "cancelled. The next try keeps waiting and sends nothing"
+            )
             context["ti"].xcom_push(key="ip_command_sid", value=command.sid)
             context["ti"].xcom_push(key=IP_COMMAND_URL, value=command.url)
             if not self.wait_for_completion:
                 return command.to_dict()
+            sids = [str(command.sid)]
             if self.deferrable:
                 wait_in_triggerer(
                     self,
-                    [str(command.sid)],
+                    sids,
+                    why=f"the final status of the command to {self.sim}, at most {duration(arguments.timeout)}",
                     supersim_conn_id=self.supersim_conn_id,
-                    poll_interval=self.poll_interval,
-                    timeout=self.timeout,
+                    poll_interval=arguments.poll_interval,
+                    timeout=arguments.timeout,
                 )
             return self._conclude(
-                wait_in_worker(hook, [str(command.sid)], poll_interval=self.poll_interval, timeout=self.timeout)
+                wait_in_worker(hook, sids, poll_interval=arguments.poll_interval, timeout=arguments.timeout)
             )
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Go on after the trigger has fired.
+        """Continue after the trigger has fired.
 
         :param event: :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict
         """
+        from airflow_provider_supersim.runs.failures import airflow_failures
         from airflow_provider_supersim.runs.waiting import read_event
 
-        return self._conclude(read_event(event))
+        with airflow_failures(lambda: "reading the final status", self.supersim_conn_id):
+            return self._conclude(read_event(event))
 
-    async def _send_once(self, client: AsyncSuperSimClient, context: Context) -> IpCommand:
-        """Send the command, unless an earlier try has sent it."""
+    def _arguments(self) -> CommandArguments:
         from airflow_provider_supersim.api.models import IpCommandRequest
-        from airflow_provider_supersim.delivery.once.one_command import send_once
-        from airflow_provider_supersim.delivery.waiting.sentences import describe
-        from airflow_provider_supersim.runs.stores import open_ledger, store_for
+        from airflow_provider_supersim.runs.arguments import CommandArguments
 
         request = IpCommandRequest.build(
             self.sim,
@@ -158,9 +163,25 @@ class SuperSimIpCommandOperator(BaseOperator):
             callback_url=self.callback_url,
             callback_method=self.callback_method,
         )
-        ledger = await open_ledger(store_for(context, self.ledger_path, self.log), context, self.on_clear)
-        command, anew = await send_once(client, ledger, request)
-        self.log.info("%s: %s", "Accepted" if anew else "Sent by an earlier try, so not again", describe(command))
+        return CommandArguments.check(
+            request,
+            timeout=self.timeout,
+            poll_interval=self.poll_interval,
+            ledger_path=self.ledger_path,
+            on_clear=self.on_clear,
+        )
+
+    async def _send_once(self, client: AsyncSuperSimClient, arguments: CommandArguments, context: Context) -> IpCommand:
+        """Send the command, unless an earlier try has sent it."""
+        from airflow_provider_supersim.delivery.once.one_command import send_once
+        from airflow_provider_supersim.runs.sentences import describe
+        from airflow_provider_supersim.runs.stores import open_ledger, store_for
+
+        store = store_for(context, arguments.ledger_path, self.log)
+        ledger = await open_ledger(store, context, arguments.on_clear)
+        command, new = await send_once(client, ledger, arguments.request)
+        what = "accepted by the API" if new else "sent by an earlier try, so not again"
+        self.log.info("%s: %s, %s", self.sim, what, describe(command))
         return command
 
     def on_kill(self) -> None:
@@ -169,12 +190,13 @@ class SuperSimIpCommandOperator(BaseOperator):
             self._hook.cancel()
 
     def _conclude(self, waited: Waited) -> dict[str, Any]:
-        from airflow_provider_supersim.delivery.waiting.sentences import describe, failed_commands, failed_sentence
-        from airflow_provider_supersim.runs.waiting import check_settled
+        from airflow_provider_supersim.runs import sentences
 
-        if failed := failed_commands(waited):
-            raise AirflowException(failed_sentence(failed))
-        check_settled(waited, self.timeout)
+        if failed := sentences.failed_commands(waited):
+            raise CommandFailedError(sentences.command_failed(failed[0], self.sim))
+        waited.check_readable()
+        if not waited.settled:
+            raise NotSettledError(sentences.command_not_settled(waited, self.sim, float(self.timeout), self.on_clear))
         (command,) = waited.commands
-        self.log.info("Settled: %s", describe(command))
+        self.log.info("%s: %s", self.sim, sentences.describe(command))
         return command.to_dict()

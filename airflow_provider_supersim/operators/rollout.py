@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
+    from airflow_provider_supersim.runs.arguments import RolloutArguments
     from airflow_provider_supersim.runs.rollout import RolloutRun
 
 
-_UNTIL_KILLED = "rolling out; what was sent is in the ledger, and the next try, or a clear, goes on from there"
+_WHILE_ROLLING_OUT = "rolling out; the ledger has what was sent, and the next try, or a clear, continues from there"
 
 
 class DeviceTemplate:
-    """A payload that Airflow leaves alone: it is rendered for each device, when the task runs."""
+    """A payload that Airflow leaves as it is: the task renders it for each device."""
 
     template_fields: Sequence[str] = ()
 
@@ -39,48 +40,57 @@ class DeviceTemplate:
 class SuperSimRolloutOperator(BaseOperator):
     """Send one configuration, or one per device, to a fleet of 1 to 1,000,000 SIMs, in waves, each device once.
 
-    Whatever dies, the next try goes on where the last one was: what was sent is not sent again. Between polls the task
-    is deferred. A device counts as failed when its last command failed or was refused, and for the gate also when it
-    had no final status within ``wave_timeout``. ``sent`` is as far as the API knows: no proof that a device got it.
+    If anything dies, the next try continues where the last one was. A command that was sent is not sent again. Between
+    polls the task is deferred. A device counts as failed if its last command failed or was refused. The gate also
+    counts a device without a final status within ``wave_timeout``. ``sent`` is as far as the API knows: it is no proof
+    that a device got the command.
 
     XCom: ``return_value`` is the summary: ``devices``, ``sent``, ``failed``, ``unsettled``, ``not_sent``, ``waves`` (a
     list with the same counts), ``duration`` in seconds, ``commands``, ``commands_per_second``, ``halted``.
     ``ip_commands_url`` is the API's list of the account's IP Commands, to which the task's link leads.
 
-    Source: the vendor's pages of the *IpCommands*, *Sims* and *Fleets* resources.
+    Source: https://www.twilio.com/docs/iot/supersim/api/ipcommand-resource
 
-    :param fleet: sid (``HF…``) or unique name of a Fleet: all its active and ready SIMs (templated)
-    :param targets: instead of a fleet: a list of SIMs (sid or unique name), or of dicts with ``sim`` and, as they like,
-        ``payload``, ``payload_type``, ``device_port``, ``timezone`` and further columns for the template (templated)
-    :param targets_path: instead of both: a ``.csv`` or ``.jsonl`` file in object storage with such rows (templated)
-    :param shard: ``(i, n)``: this task takes the i-th of n stable parts of the targets, and the n-th part of the pace
-    :param payload: what is sent to a device whose row has no payload of its own: ``str``, ``bytes``, ``dict`` or
-        ``list``. Strings are Jinja templates, rendered for each device in a sandbox, which know ``device`` (the row,
-        e.g. ``{{ device.unique_name }}``) and Airflow's context; a ``.json`` or ``.txt`` file may be named
-    :param device_port: the devices' UDP port, 1 to 65535 (templated)
-    :param payload_type: ``binary`` for a ``str`` that is base64 already (templated)
-    :param waves: how far each wave reaches, as a number of devices or a share of all, e.g. ``[5, "10%", "100%"]``; it,
-        the numbers below and the window are templated, so that they may come from the DAG's params
-    :param max_failure_ratio: the rollout halts after a wave where more than this share of its devices, or of all so
-        far, has failed
-    :param min_sample: but not on fewer devices than this
-    :param attempts: most commands to one device whose command fails
-    :param attempt_delay: seconds between two attempts
-    :param wave_timeout: seconds to wait for the final statuses of a wave
-    :param window: no command leaves outside it, e.g. ``{"start": "01:00", "end": "05:00", "timezone":
-        "Europe/Berlin"}``; without ``timezone``, each row has its own. The task waits for it to open; where it closes
-        before all was sent, the task fails, and the next try goes on when it opens again
-    :param max_concurrency: requests at once, instead of the connection's
-    :param max_rate: commands a second, instead of the connection's
-    :param ledger_path: keep the ledger in object storage instead of Airflow's task state store (3.3+) (templated)
-    :param on_clear: after a clear by hand, ``resume`` sends to those that were not reached; ``restart`` to all
-    :param report_path: write one row per device to this ``.csv``, ``.jsonl`` or ``.parquet`` file (templated): ``sim``,
-        ``sim_sid``, ``sid`` (of the IP Command), ``attempt``, ``status``, ``sent_at``, ``settled_at``, ``error``
-    :param deferrable: whether to wait in the triggerer; default: ``[operators] default_deferrable``
-    :param poll_interval: seconds between two looks at the statuses
-    :param supersim_conn_id: connection of type ``supersim`` (templated)
-    :raises AirflowFailException: a gate shut, or for what no retry can mend: bad targets, refused credentials
-    :raises AirflowException: the window closed first, or the API could not be reached: the next try goes on
+    :param fleet: sid (``HF…``) or unique name of a Fleet: the rollout takes all its active and ready SIMs. Exactly one
+        of ``fleet``, ``targets`` and ``targets_path`` is needed (templated)
+    :param targets: list of SIMs (sid or unique name), or of dicts with ``sim`` and, if wanted, ``payload``,
+        ``payload_type``, ``device_port``, ``timezone`` and further columns for the template (templated)
+    :param targets_path: ``.csv`` or ``.jsonl`` file in object storage with such rows (templated)
+    :param shard: ``(i, n)``: this task takes part i, from 0, of n stable parts of the targets, and 1/n of the pace;
+        default: all targets (not templated)
+    :param payload: what is sent to a device whose row has no payload: ``str``, ``bytes``, ``dict`` or ``list``; 1 to
+        1300 bytes as the device gets it. Strings are Jinja templates, rendered for each device in a sandbox, which know
+        ``device`` (the row, e.g. ``{{ device.unique_name }}``) and Airflow's context. A ``.json`` or ``.txt`` file may
+        be named
+    :param device_port: UDP port of the devices, 1 to 65535 (templated)
+    :param payload_type: ``binary`` for a ``str`` that is base64 already; default: taken from the payload (templated)
+    :param waves: how far each wave reaches, as a number of devices or a share of all, e.g. ``[5, "10%", "100%"]``;
+        default: one wave with all devices (templated)
+    :param max_failure_ratio: greatest share of failed devices, 0 to 1, in a wave and in all waves so far, with which
+        the next wave leaves; default 0.1 (templated)
+    :param min_sample: smallest number of finished devices on which a gate may halt the rollout; default 20 (templated)
+    :param attempts: maximum number of commands to one device, the first included; default 1, no second attempt
+        (templated)
+    :param attempt_delay: seconds between two attempts; default 300 (templated)
+    :param wave_timeout: seconds to wait for the final statuses of a wave; default 900 (templated)
+    :param window: hours in which commands may leave, e.g. ``{"start": "01:00", "end": "05:00", "timezone":
+        "Europe/Berlin"}``; without ``timezone``, each row has its own. The task waits for the window to open. If it
+        closes first, the task fails, and the next try continues when it opens again. Default: at any time (templated)
+    :param max_concurrency: maximum number of requests at once; default: the connection's (not templated)
+    :param max_rate: maximum number of commands a second; default: the connection's (not templated)
+    :param ledger_path: folder in object storage for the ledger; default: Airflow's task state store (3.3+) (templated)
+    :param on_clear: after a manual clear, ``resume`` (default) sends to the devices that are not yet ``sent``;
+        ``restart`` sends to all (not templated)
+    :param report_path: ``.csv``, ``.jsonl`` or ``.parquet`` file for a row per device: ``sim``, ``sim_sid``, ``sid``
+        (of the IP Command), ``attempt``, ``status``, ``sent_at``, ``settled_at``, ``error``; default: no report
+        (templated)
+    :param deferrable: wait in the triggerer instead of the worker; default: ``[operators] default_deferrable`` (not
+        templated)
+    :param poll_interval: seconds between two looks at the statuses; default 5 (not templated)
+    :param supersim_conn_id: connection of type ``supersim``; default ``supersim_default`` (templated)
+    :raises RolloutHaltedError: a gate shut; Airflow does not retry
+    :raises WindowClosedError: the window closed before every device had its turn
+    :raises SuperSimTaskError: another of its subclasses; those that a retry cannot fix are ``AirflowFailException`` too
     """
 
     template_fields: Sequence[str] = (
@@ -162,21 +172,18 @@ class SuperSimRolloutOperator(BaseOperator):
         self._run: RolloutRun | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Begin a try: send, or go on with what the last one has left."""
-        return self._go_on(context, fresh=True)
+        """Begin a try: send, or continue with what the last one left."""
+        return self._advance(context, fresh=True)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Go on after the trigger has fired.
+        """Continue after the trigger has fired.
 
         :param event: :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict
         """
-        from airflow_provider_supersim.runs.waiting import check_readable, read_event
-
-        check_readable(read_event(event))
-        return self._go_on(context, fresh=False)
+        return self._advance(context, fresh=False, event=event)
 
     def on_kill(self) -> None:
-        """Stop sending at once. What was sent is in the ledger."""
+        """Stop sending at once. The ledger has what was sent."""
         if self._hook is not None:
             self._hook.cancel()
 
@@ -187,38 +194,68 @@ class SuperSimRolloutOperator(BaseOperator):
         return lineage.files(read=self.targets_path, written=self.report_path)
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Tell it of the report only where this try has written it, as it does where a gate shut."""
+        """Tell OpenLineage of the report only if this try has written it, as it does when a gate shuts."""
         from airflow_provider_supersim.runs import lineage
 
         written = self.report_path if self._run is not None and self._run.report_written else None
         return lineage.files(read=self.targets_path, written=written)
 
     def payload_template(self) -> Any:
-        """Return the payload as it is to be rendered for each device, out of its file where one is named."""
+        """Return the payload as it is rendered for each device: the content of its file, if one is named."""
         if not isinstance(self.payload, DeviceTemplate):
-            return self.payload  # from another task's XCom: data, even where it looks like the name of a file
+            return self.payload  # from another task's XCom: data, even if it looks like the name of a file
         content = self.payload.content
         environment = self.get_template_env()
         if isinstance(content, str) and content.endswith(tuple(self.template_ext)) and environment.loader:
             return environment.loader.get_source(environment, content)[0]
         return content
 
-    def _go_on(self, context: Context, *, fresh: bool) -> dict[str, Any]:
+    def _arguments(self) -> RolloutArguments:
+        from airflow_provider_supersim.runs.arguments import RolloutArguments
+
+        return RolloutArguments.check(
+            fleet=self.fleet,
+            targets=self.targets,
+            targets_path=self.targets_path,
+            shard=self.shard,
+            payload=self.payload_template(),
+            device_port=self.device_port,
+            payload_type=self.payload_type,
+            waves=self.waves,
+            max_failure_ratio=self.max_failure_ratio,
+            min_sample=self.min_sample,
+            attempts=self.attempts,
+            attempt_delay=self.attempt_delay,
+            wave_timeout=self.wave_timeout,
+            window=self.window,
+            max_concurrency=self.max_concurrency,
+            max_rate=self.max_rate,
+            poll_interval=self.poll_interval,
+            ledger_path=self.ledger_path,
+            on_clear=self.on_clear,
+            report_path=self.report_path,
+        )
+
+    def _advance(self, context: Context, *, fresh: bool, event: dict[str, Any] | None = None) -> dict[str, Any]:
         from airflow_provider_supersim.api.requests import IP_COMMANDS
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
+        from airflow_provider_supersim.runs.failures import airflow_failures
         from airflow_provider_supersim.runs.rollout import RolloutRun
-        from airflow_provider_supersim.runs.waiting import airflow_failures, wait_in_triggerer
+        from airflow_provider_supersim.runs.waiting import read_event, wait_in_triggerer
 
         self._hook = hook = SuperSimHook(self.supersim_conn_id)
-        with airflow_failures(lambda: _UNTIL_KILLED), closing(hook):
-            self._run = run = RolloutRun(self, hook, context)
+        with airflow_failures(lambda: _WHILE_ROLLING_OUT, self.supersim_conn_id), closing(hook):
+            if event is not None:
+                read_event(event).check_readable()
+            self._run = run = RolloutRun(self._arguments(), hook, context, self.log)
             if fresh:
                 context["ti"].xcom_push(key=IP_COMMANDS_URL, value=f"{hook.account.base_url}{IP_COMMANDS}")
-            wait = run.go_on(fresh=fresh, may_defer=self.deferrable)
+            wait = run.advance(fresh=fresh, may_defer=self.deferrable)
             if wait is not None:
                 wait_in_triggerer(
                     self,
                     wait.sids,
+                    why=wait.why.sentence(),
                     supersim_conn_id=self.supersim_conn_id,
                     poll_interval=self.poll_interval,
                     timeout=max(0.0, wait.until - time.time()),

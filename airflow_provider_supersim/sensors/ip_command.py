@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    BaseSensorOperator,
-    conf,
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, BaseSensorOperator, conf
+
+from airflow_provider_supersim.exceptions import (
+    BadArgumentError,
+    CommandsFailedError,
+    SensorSkippedError,
+    SensorTimedOutError,
+    SuperSimTaskError,
 )
+from airflow_provider_supersim.words import count, duration
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -21,19 +24,21 @@ if TYPE_CHECKING:
 
 
 class SuperSimIpCommandSensor(BaseSensorOperator):
-    """Wait until every one of some IP Commands was sent; fail as soon as one has failed.
+    """Wait until each of some IP Commands was sent; fail as soon as one has failed.
 
-    ``poke``, ``reschedule`` and ``deferrable`` all serve; deferred, the sensors of one triggerer share their requests.
-    ``sent`` is as far as the API knows: it is no proof that the device got the datagram. ``poke_interval`` and
-    ``timeout``, in seconds, are those of every sensor.
+    It works in all three ways of waiting: ``poke``, ``reschedule`` and ``deferrable``. The deferred sensors of one
+    triggerer share their requests. ``sent`` is as far as the API knows: it is no proof that the device got the
+    datagram. ``poke_interval`` and ``timeout``, in seconds, are those of every sensor.
 
-    Source: the vendor's page of the *IpCommands* resource, ``GET /v1/IpCommands/{Sid}``.
+    Source: https://www.twilio.com/docs/iot/supersim/api/ipcommand-resource
 
-    :param ip_command_sid: one sid (``HG…``) or a list of them (templated), e.g. an operator's XCom ``ip_command_sid``
-    :param deferrable: whether to wait in the triggerer; default: ``[operators] default_deferrable``
-    :param supersim_conn_id: connection of type ``supersim`` (templated)
-    :raises AirflowFailException: a command failed, there is no such command, or the credentials were refused
-    :raises AirflowSensorTimeout: not all were settled within ``timeout``
+    :param ip_command_sid: one sid (``HG…``) or a list of them, e.g. an operator's XCom ``ip_command_sid`` (templated)
+    :param deferrable: wait in the triggerer instead of the worker; default: ``[operators] default_deferrable`` (not
+        templated)
+    :param supersim_conn_id: connection of type ``supersim``; default ``supersim_default`` (templated)
+    :raises CommandsFailedError: a command failed; Airflow does not retry
+    :raises SensorTimedOutError: not all had a final status within ``timeout``
+    :raises SuperSimTaskError: another of its subclasses; those that a retry cannot fix are ``AirflowFailException`` too
     """
 
     template_fields: Sequence[str] = ("ip_command_sid", "supersim_conn_id")
@@ -56,70 +61,83 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
         self.supersim_conn_id = supersim_conn_id
 
     def execute(self, context: Context) -> Any:
-        """Defer, or go on as sensors do."""
-        if not self.deferrable:
-            with self._in_our_words():
-                return super().execute(context)
-        from airflow_provider_supersim.runs.waiting import wait_in_triggerer
+        """Defer, or continue as sensors do."""
+        with self._failures():
+            sids = self._sids()
+            if not self.deferrable:
+                with self._with_commands_named():
+                    return super().execute(context)
+            from airflow_provider_supersim.runs.waiting import wait_in_triggerer
 
-        return wait_in_triggerer(
-            self,
-            self._sids(),
-            supersim_conn_id=self.supersim_conn_id,
-            poll_interval=self.poke_interval,
-            timeout=self.timeout,
-        )
+            return wait_in_triggerer(
+                self,
+                sids,
+                why=f"the final status of {count(len(sids), 'command')}, at most {duration(self.timeout)}",
+                supersim_conn_id=self.supersim_conn_id,
+                poll_interval=self.poke_interval,
+                timeout=self.timeout,
+            )
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after a deferral."""
-        with self._in_our_words():
+        """Continue after a deferral."""
+        with self._with_commands_named():
             return super().resume_execution(next_method, next_kwargs, context)
 
     def poke(self, context: Context) -> bool:
         """Read the statuses once."""
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
-        from airflow_provider_supersim.runs.waiting import airflow_failures, look_once
+        from airflow_provider_supersim.runs.waiting import look_once
 
-        with airflow_failures(lambda: "a status was being read"), closing(SuperSimHook(self.supersim_conn_id)) as hook:
+        with self._failures(), closing(SuperSimHook(self.supersim_conn_id)) as hook:
             return self._all_sent(look_once(hook, self._sids()))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
-        """Go on after the trigger has fired.
+        """Continue after the trigger has fired.
 
         :param event: :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict
         """
-        from airflow_provider_supersim.delivery.waiting.sentences import overdue_sentence
-        from airflow_provider_supersim.runs.waiting import check_readable, read_event
+        from airflow_provider_supersim.runs.sentences import commands_not_settled
+        from airflow_provider_supersim.runs.waiting import read_event
 
-        waited = read_event(event)
-        if not self._all_sent(waited):
-            check_readable(waited)
-            raise AirflowSensorTimeout(overdue_sentence(waited, self.timeout))
+        with self._failures():
+            waited = read_event(event)
+            if not self._all_sent(waited):
+                waited.check_readable()
+                raise SensorTimedOutError(commands_not_settled(waited, self.timeout))
 
     def _sids(self) -> list[str]:
         sids = [self.ip_command_sid] if isinstance(self.ip_command_sid, str) else list(self.ip_command_sid or [])
         if not sids or not all(isinstance(sid, str) and sid.strip() for sid in sids):
             given = repr(self.ip_command_sid)
-            raise AirflowFailException(f"ip_command_sid must be a sid (HG…) or a list of them, got {given}")
+            raise BadArgumentError(f"ip_command_sid must be a sid (HG…) or a list of them, got {given}")
         return [sid.strip() for sid in sids]
 
     def _all_sent(self, waited: Waited) -> bool:
-        from airflow_provider_supersim.delivery.waiting.sentences import failed_commands, failed_sentence, summary
+        from airflow_provider_supersim.runs.sentences import commands_failed, failed_commands, in_counts
 
         self._seen = waited
         if failed := failed_commands(waited):
-            raise AirflowFailException(failed_sentence(failed))
-        self.log.info(summary(waited))
+            raise CommandsFailedError(commands_failed(failed, len(waited.commands) + len(waited.unread)))
+        self.log.info(in_counts(waited))
         return waited.settled and waited.error is None
 
+    def _failures(self) -> AbstractContextManager[None]:
+        from airflow_provider_supersim.runs.failures import airflow_failures
+
+        return airflow_failures(lambda: "reading statuses; a sensor sends nothing", self.supersim_conn_id)
+
     @contextmanager
-    def _in_our_words(self) -> Iterator[None]:
-        """Name the commands where Airflow says only that a sensor has timed out, or was skipped by ``soft_fail``."""
-        from airflow_provider_supersim.delivery.waiting.sentences import overdue_sentence
+    def _with_commands_named(self) -> Iterator[None]:
+        """Name the commands when Airflow says only that a sensor has timed out, or was skipped by ``soft_fail``."""
+        from airflow_provider_supersim.runs.sentences import commands_not_settled
 
         try:
             yield
-        except (AirflowSensorTimeout, AirflowSkipException) as error:
-            if error.__cause__:
-                raise type(error)(str(error.__cause__)) from error
-            raise type(error)(overdue_sentence(self._seen, self.timeout)) from error
+        except SuperSimTaskError:
+            raise
+        except AirflowSkipException as error:
+            if isinstance(error.__cause__, SuperSimTaskError):
+                raise SensorSkippedError(error.__cause__.args[0], error.__cause__.code) from error
+            raise SensorSkippedError(commands_not_settled(self._seen, self.timeout)) from error
+        except AirflowSensorTimeout as error:
+            raise SensorTimedOutError(commands_not_settled(self._seen, self.timeout)) from error

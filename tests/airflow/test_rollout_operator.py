@@ -137,9 +137,10 @@ def test_waves_gates_and_attempts(world, new_dag, play, tmp_path, deferrable):
         "again": ("success", 1),
     }
     (words,) = ended["halted"].errors
-    assert words.startswith("The rollout was halted: 18 of 18 devices in wave 1 failed")
-    assert "Of 35 devices 0 sent, 18 failed, 0 without a final status, 17 not sent" in words
-    assert "clear the task" in words
+    assert words.startswith("Rollout halted: 18 of 18 devices in wave 1 failed")
+    assert "Of 35 devices: 0 sent, 18 failed, 0 without a final status, 17 not sent" in words
+    assert "then clear this task" in words
+    assert words.endswith("[rollout-halted]")
     assert len(world.commands("bad-18")) == 1
     assert [name for name in (*bad[18:], *good[:5]) if world.commands(name)] == []
     with (tmp_path / "halted.csv").open(newline="") as stream:
@@ -149,7 +150,7 @@ def test_waves_gates_and_attempts(world, new_dag, play, tmp_path, deferrable):
     first, second = world.commands("lost")
     assert second["created"] - first["updated"] >= 0.4
     assert ended["again"].xcom["return_value"]["commands"] == 2
-    assert played.lines("Wave 2 of 2: sending to 20 device(s)")
+    assert played.lines("Wave 2 of 2: sending to 20 devices")
 
 
 def test_wrong_arguments_and_targets_are_all_listed_and_nothing_is_sent(world, new_dag, play, tmp_path):
@@ -190,7 +191,7 @@ def test_wrong_arguments_and_targets_are_all_listed_and_nothing_is_sent(world, n
         "report": "report_path must end in",
         "window": "window's 'start'",
         "clear": "on_clear must be 'resume' or 'restart', got 'go on'",
-        "file": "cannot be read",
+        "file": "does not exist",
     }
     assert {name: words for name, words in expected.items() if words not in said[name]} == {}
     assert world.commands() == []

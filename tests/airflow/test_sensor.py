@@ -1,8 +1,11 @@
 """The sensor, in each of the ways in which a sensor can wait."""
 
+import re
+
 import pytest
 from features import airflow_is
 
+from airflow_provider_supersim.exceptions import EventUnreadableError
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 from airflow_provider_supersim.sensors.ip_command import SuperSimIpCommandSensor
 
@@ -46,23 +49,28 @@ def test_how_waiting_ends(world, new_dag, play, mode):
         "no_sid": "failed",
     }
     assert {task.tries for task in ended.values()} == {1}  # nothing of this would end otherwise in a second try
-    failure = f"IP Command {failed.sid} to SIM {failed.sim_sid} failed: "
-    delay = f"After 0.3 s IP Command {queued.sid} to SIM {queued.sim_sid} still had status 'queued'. "
-    assert ended["failed"].errors[0].startswith(failure)
-    assert ended["overdue"].errors[0].startswith(delay)
+    said = {name: task.errors[0] for name, task in ended.items() if task.errors}
+    assert {name: re.findall(r"\[([a-z-]+)\]$", words) for name, words in said.items()} == {
+        "failed": ["command-failed"],
+        "overdue": ["not-settled"],
+        "unknown": ["request-refused"],
+        "no_sid": ["bad-argument"],
+    }
+    assert said["failed"].startswith("1 of 2 commands failed")
+    assert failed.sid in said["failed"]
+    assert said["overdue"].startswith("1 command without a final status after 1 second (timeout): still queued")
+    assert queued.sid in said["overdue"]
     skipping = "Skipping task." if airflow_is("3.0") else "INFO - "
-    assert len(played.lines(skipping, failure)) == 1  # Airflow's own reason would name no command
-    assert len(played.lines(skipping, delay)) == 1
-    assert "404" in ended["unknown"].errors[0]
-    assert "HG" + 32 * "0" in ended["unknown"].errors[0]
-    assert ended["no_sid"].errors[0] == "ip_command_sid must be a sid (HG…) or a list of them, got ''"
+    assert len(played.lines(skipping, "1 of 1 command failed", failed.sid)) == 1
+    assert len(played.lines(skipping, "1 command without a final status", queued.sid)) == 1
+    assert "404" in said["unknown"]
+    assert "HG" + 32 * "0" in said["unknown"]
+    assert "ip_command_sid must be a sid (HG…) or a list of them, got ''" in said["no_sid"]
     assert len(world.commands()) == 3
 
 
 @pytest.mark.parametrize("event", [{"status": "success"}, {}, None, {"commands": []}])
 def test_an_event_of_another_trigger_is_refused(event):
-    from airflow.providers.common.compat.sdk import AirflowException
-
     sensor = SuperSimIpCommandSensor(task_id="seen", ip_command_sid="HG" + 32 * "0")
-    with pytest.raises(AirflowException, match="an event that cannot be read"):
+    with pytest.raises(EventUnreadableError, match="different versions"):
         sensor.execute_complete({}, event)

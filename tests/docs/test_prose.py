@@ -10,7 +10,7 @@ from sentences import length, sentences
 
 LONG = 25  # words
 #: A page that is generated, one that only includes another, and two that are still to be rewritten.
-OTHERS = {"benchmarks.md", "changelog.md", "connection.md", "simulator.md"}
+OTHERS = {"benchmarks.md", "changelog.md"}
 PAGES = [
     *(CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *(page for page in sorted(DOCS.glob("*.md")) if page.name not in OTHERS),

@@ -83,12 +83,13 @@ def test_deferred_by_default_the_triggerer_waits(airflow, simulator, runs):
     assert [one["payload"] for one in simulator.commands("deferred-1")].count("AP8=") == 1
     assert len(simulator.commands("deferred-1")) == 2
     events = [line["event"] for line in airflow.log("deferred", run, "send")]
-    assert "Waiting in the triggerer for the status of 1 IP Command(s), at most 300 s" in events
-    assert any(event.startswith("Trigger fired") for event in events)
-    assert any(
-        event == f"Settled: IP Command {command['sid']} to SIM {command['sim_sid']} (port 4001): sent"
-        for event in events
+    deferred = (
+        "Deferred, without a worker slot. Waiting: the final status of the command to deferred-1, at most 5 minutes"
     )
+    assert deferred in events
+    assert any(event.startswith("Trigger fired") for event in events)
+    named = f"IP Command {command['sid']} to SIM {command['sim_sid']}, port 4001"
+    assert f"deferred-1: sent. {named}" in events
     assert "IP Commands: 1 sent" in [line["event"] for line in airflow.log("deferred", run, "seen")]
 
 
@@ -139,14 +140,13 @@ def test_a_terminated_task_stops_and_says_how_far_it_was(airflow, simulator, run
         return error["error_detail"][0]["exc_value"]
 
     (command,) = simulator.commands("never-1")
-    assert said("wait") == (
-        f"Killed while waiting for IP Command {command['sid']} to SIM {command['sim_sid']} (port 4000): queued; "
-        "it may still be sent, and the API cannot take it back."
-    )
-    assert said("roll_out").startswith("Killed while rolling out; what was sent is in the ledger")
+    assert said("wait").startswith("Task killed while waiting for never-1: command queued.")
+    assert command["sid"] in said("wait")
+    assert said("roll_out").startswith("Task killed while rolling out; the ledger has what was sent")
+    assert {said(task)[-13:] for task in ("wait", "roll_out")} == {"[task-killed]"}
     # A next try would find in the ledger what was sent; at most the one command under way would have to be looked up.
     entries = airflow.state_store("terminated", run, "roll_out", "supersim_ledger_0_0")["entries"].values()
-    in_ledger = {sid for _, _, _, _, sid, *_ in entries if sid}
+    in_ledger = {entry["sid"] for entry in entries if "sid" in entry}
     assert len(in_ledger ^ {one["sid"] for one in slow_ones()}) <= 1
 
 

@@ -100,7 +100,7 @@ def test_errors_come_through_as_they_are(hook):
     assert caught.value.verdict is Verdict.REFUSED
     with pytest.raises(ValueError, match="payload is empty"):
         hook.send_ip_command("device-0001", "", 1)
-    with pytest.raises(ValueError, match="a sid or a unique name is needed"):
+    with pytest.raises(ValueError, match="sid_or_name must be a sid or a unique name"):
         hook.get_fleet(" ")
 
 

@@ -48,6 +48,8 @@ def test_the_arrows_are_kept(copy):
         ("hooks/supersim.py", "import aiohttp", "HTTP is spoken in api alone"),
         ("api/models.py", f"from {PACKAGE} import delivery", "arrows run one way"),
         ("hooks/supersim.py", f"from {PACKAGE}.operators import ip_command", "arrows run one way"),
+        ("delivery/state/states.py", f"from {PACKAGE}.delivery.state import counts", "no import circle anywhere"),
+        ("delivery/state/states.py", f"from {PACKAGE}.delivery.once import ledger", "inside delivery too"),
         ("simulator/world/world.py", f"from {PACKAGE}.api import models", "the simulator shares no code with the rest"),
         (
             "simulator/world/world.py",

@@ -1,0 +1,63 @@
+"""Where the rows of a rollout come from: a Fleet, a list, or a file in object storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_supersim.api.errors import BadInputError
+from airflow_provider_supersim.api.models import SimStatus
+from airflow_provider_supersim.delivery.targets.files import ENCODING, rows_from_file
+from airflow_provider_supersim.delivery.targets.rows import row_from_sim, rows_from_list
+from airflow_provider_supersim.exceptions import StorageError
+
+if TYPE_CHECKING:
+    from airflow_provider_supersim.api.client import AsyncSuperSimClient
+    from airflow_provider_supersim.delivery.state.working_set import WorkingSet
+    from airflow_provider_supersim.hooks.supersim import SuperSimHook
+    from airflow_provider_supersim.runs.arguments import RolloutArguments
+
+#: A SIM in another status cannot be sent a command.
+REACHABLE = (SimStatus.ACTIVE, SimStatus.READY)
+
+
+def rows(arguments: RolloutArguments, hook: SuperSimHook, working_set: WorkingSet) -> Iterable[Mapping[str, Any]]:
+    """Return a row for each target.
+
+    :param working_set: keeps the SIMs of a Fleet until all of them are listed
+    :raises ValueError: the targets are no list, or their file does not exist
+    :raises StorageError: their file cannot be read
+    :raises SuperSimError: the Fleet cannot be read
+    """
+    if arguments.fleet is not None:
+        return hook.run(_rows_of_fleet, arguments.fleet, working_set)
+    if arguments.targets is not None:
+        return rows_from_list(arguments.targets)
+    return _rows_of_file(str(arguments.targets_path))
+
+
+async def _rows_of_fleet(client: AsyncSuperSimClient, fleet: str, working_set: WorkingSet) -> Iterable[dict[str, Any]]:
+    await client.get_fleet(fleet)  # otherwise a mistyped name looks like an empty fleet
+    async for sim in client.iter_sims(fleet=fleet):
+        if sim.status in REACHABLE:
+            working_set.list_sim(str(sim.sid), row_from_sim(sim))
+    # Keyed by sid, because a SIM can appear twice if the Fleet changes between pages. Sorted, because the API promises
+    # no order, and every try needs the same.
+    return working_set.listed_sims()
+
+
+def _rows_of_file(path: str) -> Iterator[dict[str, Any]]:
+    try:
+        with ObjectStoragePath(path).open("r", encoding=ENCODING, newline="") as stream:
+            lines = iter(stream.readline, "")  # the stream itself cannot be iterated over on Airflow 2
+            yield from rows_from_file(lines, PurePosixPath(path).suffix.lower())
+    except FileNotFoundError:
+        raise BadInputError(f"targets_path {path!r} does not exist") from None
+    except OSError as error:
+        raise StorageError(
+            f"Nothing was sent: targets_path {path} cannot be read ({error}). Give the workers read access or change "
+            "targets_path, then clear this task."
+        ) from error
