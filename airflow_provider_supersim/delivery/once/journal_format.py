@@ -147,7 +147,7 @@ def decode(value: Any, kind: type[_Record], upgrades: Mapping[int, Upgrade]) -> 
     """
     number = value.get("format") if isinstance(value, dict) else None
     if type(number) is not int:
-        raise RecordError("has no format number, so it is no record of a ledger")
+        raise RecordError("has no format number: it is not part of a ledger")
     if number > FORMAT:
         raise RecordError(
             f"has format {number}, which a newer version of this provider wrote; this one reads up to {FORMAT}"
