@@ -61,7 +61,13 @@ class RolloutHaltedError(SuperSimTaskError, AirflowFailException):
     code = "rollout-halted"
 
 
-class WindowClosedError(SuperSimTaskError):
+class RolloutIncompleteError(SuperSimTaskError):
+    """Sending was held back before every device had its turn. The next try continues with them."""
+
+    code = "rollout-incomplete"
+
+
+class WindowClosedError(RolloutIncompleteError):
     """The window closed before every device had its turn. The next try continues when it opens again."""
 
     code = "window-closed"

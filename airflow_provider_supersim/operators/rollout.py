@@ -89,6 +89,7 @@ class SuperSimRolloutOperator(BaseOperator):
     :param poll_interval: seconds between two looks at the statuses; default 5 (not templated)
     :param supersim_conn_id: connection of type ``supersim``; default ``supersim_default`` (templated)
     :raises RolloutHaltedError: a gate shut; Airflow does not retry
+    :raises RolloutIncompleteError: sending was held back before every device had its turn
     :raises WindowClosedError: the window closed before every device had its turn
     :raises SuperSimTaskError: another of its subclasses; those that a retry cannot fix are ``AirflowFailException`` too
     """

@@ -12,11 +12,17 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow_provider_supersim.delivery.background import in_background
 from airflow_provider_supersim.delivery.once.store import MemoryOnly, Store
 from airflow_provider_supersim.delivery.rollout.engine import Rollout
+from airflow_provider_supersim.delivery.rollout.reasons import WindowClosed
 from airflow_provider_supersim.delivery.rollout.report import write_report
 from airflow_provider_supersim.delivery.rollout.steps import End, Wait
 from airflow_provider_supersim.delivery.state.working_set import WorkingSet
 from airflow_provider_supersim.delivery.targets.plan import plan
-from airflow_provider_supersim.exceptions import RolloutHaltedError, StorageError, WindowClosedError
+from airflow_provider_supersim.exceptions import (
+    RolloutHaltedError,
+    RolloutIncompleteError,
+    StorageError,
+    WindowClosedError,
+)
 from airflow_provider_supersim.runs.stores import open_ledger, store_for
 from airflow_provider_supersim.runs.target_rows import rows
 from airflow_provider_supersim.runs.waiting import watcher_of_hook
@@ -75,6 +81,7 @@ class RolloutRun:
         """Write the report, and return the summary.
 
         :raises RolloutHaltedError: a gate shut
+        :raises RolloutIncompleteError: sending was held back before every device had its turn
         :raises WindowClosedError: the window closed first
         """
         if self._end is None or self._rollout is None:
@@ -94,9 +101,10 @@ class RolloutRun:
                 "this task: it continues with every device that is not yet sent."
             )
         if end.left_out:
-            raise WindowClosedError(
-                f"Rollout not complete: {end.left_out}. {words} A retry continues when the window opens again. No "
-                "retry left: clear this task."
+            closed = any(isinstance(reason, WindowClosed) for reason in end.left_out.reasons)
+            raise (WindowClosedError if closed else RolloutIncompleteError)(
+                f"Rollout not complete: {end.left_out.sentence()}. {words} {end.left_out.outlook()} No retry left: "
+                "clear this task."
             )
         self._log.info("Rollout complete. %s", words)
         return end.summary

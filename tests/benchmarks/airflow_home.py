@@ -22,6 +22,7 @@ def make_home(home: Path, simulator: Simulator, vendor: str, dag: str, **setting
     (home / "dags" / "bench.py").write_text(dag)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
+        "PYTHONDONTWRITEBYTECODE": "",  # an installed package is compiled; a checkout need not be
         "PYTHONPATH": str(CHECKOUT),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

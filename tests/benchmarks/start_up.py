@@ -10,7 +10,7 @@ from tests.benchmarks.airflow_home import make_home, run_python
 from tests.benchmarks.table import Line
 
 MOST = 0.3  # seconds
-TURNS = 3
+TURNS = 5
 
 DAG = """
 import time

@@ -68,7 +68,7 @@ async def test_devices_for_which_the_window_closed_get_their_command_in_the_next
     night.wait = long_wait
     end = await night.try_it(devices(20))
 
-    assert "the window closed at 05:00 UTC before 10 devices of the wave had their turn" in str(end.left_out)
+    assert "the window closed at 05:00 UTC before 10 devices of the wave had their turn" in end.left_out.sentence()
     assert (end.summary["sent"], end.summary["not_sent"]) == (10, 10)
     end = await night.try_it(devices(20))
     assert waited_for(night.waits[-2])[1:] == ([], at("01:00") + DAY)

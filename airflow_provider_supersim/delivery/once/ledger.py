@@ -94,7 +94,10 @@ class Ledger:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What the owner of the ledger keeps besides the entries: JSON, written by :meth:`save_state` at the latest."""
+        """What the owner of the ledger keeps besides the entries: JSON.
+
+        It is written with the next commands, before any of them leaves, or by :meth:`save_state`.
+        """
         return self._meta.state
 
     @state.setter

@@ -29,7 +29,7 @@ from airflow_provider_supersim.delivery.rollout.reasons import (
     WindowHold,
 )
 from airflow_provider_supersim.delivery.rollout.report import Cause, Row, error_of
-from airflow_provider_supersim.delivery.rollout.steps import End, RolloutState, Step, Wait
+from airflow_provider_supersim.delivery.rollout.steps import End, LeftOut, RolloutState, Step, Wait
 from airflow_provider_supersim.delivery.rollout.waves import wave_ends
 from airflow_provider_supersim.delivery.rollout.window import Window
 from airflow_provider_supersim.delivery.state.counts import Counts
@@ -122,7 +122,7 @@ class Rollout:
 
     async def advance(self) -> Wait | End:
         """Send, look and judge until there is something to wait for, or the end."""
-        await self._remember(self._state.step)
+        self._note(self._state.step)
         if self._no_targets is None:
             self._no_targets = self._ledger.statuses - await self._all.statuses()
         so_far = Counts()
@@ -182,10 +182,14 @@ class Rollout:
     def _positions(self, start: int, end: int) -> Positions:
         return Positions(self._working_set, start, end, clears=self._ledger.clears, attempts=self._rules.attempts)
 
-    async def _remember(self, step: Step) -> None:
-        """Write the state beside the ledger."""
+    def _note(self, step: Step) -> None:
+        """Hand the state to the ledger, which writes it before the next command leaves."""
         self._state.step = step
         self._ledger.state = self._state.to_json()
+
+    async def _remember(self, step: Step) -> None:
+        """Write the state beside the ledger now."""
+        self._note(step)
         await self._ledger.save_state()
 
     async def _run_wave(self, wave: _Wave) -> Wait | None:
@@ -220,7 +224,7 @@ class Rollout:
     async def _send(self, wave: _Wave, ready: int, devices: AsyncIterator[Device]) -> None:
         if ready:
             log.info("Wave %s of %s: sending to %s", wave.number, len(self._waves), count(ready, "device"))
-        await self._remember(Step.SENDING)
+        self._note(Step.SENDING)
         async with in_background(self._recall_what_is_held_back()):
             await self._dispatcher.send_stream(devices)
         self._state.last_left[wave.number] = time.time()
@@ -287,16 +291,12 @@ class Rollout:
                 return broken
         return None
 
-    async def _left_out(self, wave: _Wave) -> str | None:
-        """Return why devices of the wave have had no turn in this try; ``None`` if all had theirs."""
+    async def _left_out(self, wave: _Wave) -> LeftOut | None:
+        """Return which devices of the wave have had no turn in this try; ``None`` if all had theirs."""
         unsent = await wave.devices.timezones(UNSENT)
-        if not unsent:
-            return None
-        reasons = sorted({reason.sentence() for reason in self._held_back(unsent).values()})
-        why = " and ".join(reasons) or "sending was held back"
-        return f"{why} before {count(unsent.total(), 'device')} of the wave had their turn"
+        return LeftOut(unsent.total(), list(self._held_back(unsent).values())) if unsent else None
 
-    async def _end(self, *, halted: str | None = None, left_out: str | None = None) -> End:
+    async def _end(self, *, halted: str | None = None, left_out: LeftOut | None = None) -> End:
         await self._look_at_open(self._all)  # a status that was overdue may be final by now
         await self._remember(Step.ENDED)
         summary = summarise(

@@ -33,6 +33,10 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
         """Say it, as the end of "Waiting: …" or "Not sent: …"."""
         raise NotImplementedError
 
+    def outlook(self) -> str:
+        """Say what a retry does about it, once this try has ended with devices that had no turn."""
+        return "A retry continues with them."
+
 
 class WindowOpensLater(Reason, frozen=True, kw_only=True):
     """The window is not open yet.
@@ -63,6 +67,10 @@ class WindowClosed(Reason, frozen=True, kw_only=True):
     def sentence(self) -> str:
         """Say when it closed."""
         return f"the window closed at {clock(self.closed_at, self.timezone)}"
+
+    def outlook(self) -> str:
+        """Say when a retry continues."""
+        return "A retry continues when the window opens again."
 
 
 class NextAttempt(Reason, frozen=True, kw_only=True):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Self
 
 import msgspec
 
 from airflow_provider_supersim.delivery.rollout.reasons import Reason
+from airflow_provider_supersim.words import count
 
 
 class Step(StrEnum):
@@ -75,14 +77,38 @@ class Wait(msgspec.Struct, frozen=True):
     why: Reason
 
 
+class LeftOut(msgspec.Struct, frozen=True):
+    """Devices that had no turn in this try. The next try continues with them.
+
+    :ivar devices: how many, in the wave that was under way
+    :ivar reasons: what holds them back
+    """
+
+    devices: int
+    reasons: list[Reason]
+
+    def sentence(self) -> str:
+        """Say why, and how many."""
+        why = _each_once(reason.sentence() for reason in self.reasons) or ["sending was held back"]
+        return f"{' and '.join(why)} before {count(self.devices, 'device')} of the wave had their turn"
+
+    def outlook(self) -> str:
+        """Say what a retry does."""
+        return " ".join(_each_once(reason.outlook() for reason in self.reasons) or ["A retry continues with them."])
+
+
+def _each_once(sentences: Iterable[str]) -> list[str]:
+    return sorted(set(sentences))
+
+
 class End(msgspec.Struct, frozen=True):
     """The end of this try of the rollout.
 
     :ivar summary: for XCom
     :ivar halted: why a gate shut, in one sentence; a retry would halt at the same place
-    :ivar left_out: why some devices had no turn, in one sentence; the next try continues with them
+    :ivar left_out: devices that had no turn, if there are any
     """
 
     summary: dict[str, Any]
     halted: str | None = None
-    left_out: str | None = None
+    left_out: LeftOut | None = None
