@@ -28,9 +28,10 @@ class Job:
     :ivar unknown_since: since when its outcome is not known, by the monotonic clock
     :ivar alone: sendings of unknown outcome while other commands were accepted
     :ivar in_vain: such sendings in a row while none was accepted: an outage, which says nothing against this command
+    :ivar scope: of the worker that has it, which :meth:`recall` cancels
     """
 
-    __slots__ = ("_scope", "alone", "device", "entry", "error", "in_vain", "left", "recalled", "tried", "unknown_since")
+    __slots__ = ("alone", "device", "entry", "error", "in_vain", "left", "recalled", "scope", "tried", "unknown_since")
 
     def __init__(self, device: Device, entry: Entry) -> None:
         self.device = device
@@ -42,12 +43,7 @@ class Job:
         self.unknown_since = time.monotonic()
         self.alone = 0
         self.in_vain = 0
-        self._scope: anyio.CancelScope | None = None
-
-    def waiting(self) -> anyio.CancelScope:
-        """Return the scope that :meth:`recall` cancels."""
-        self._scope = anyio.CancelScope()
-        return self._scope
+        self.scope: anyio.CancelScope | None = None
 
     def leave(self) -> None:
         """Note that its request leaves now.
@@ -61,8 +57,8 @@ class Job:
     def recall(self, why: str) -> None:
         """Take it back, while it waits for its turn."""
         self.recalled = why
-        if self._scope:
-            self._scope.cancel()
+        if self.scope:
+            self.scope.cancel()
 
     def lost(self, error: SuperSimError, *, others_accepted_at: float) -> None:
         """Note a sending of unknown outcome.
