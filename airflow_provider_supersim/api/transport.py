@@ -44,7 +44,6 @@ class Transport:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                # The system's bundle takes 50 ms to read. aiohttp has read it once for all sessions of the process.
                 ssl=ssl.create_default_context(cafile=self._ca_bundle) if self._ca_bundle else True,
                 limit=0,  # the pace limits
             ),

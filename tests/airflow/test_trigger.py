@@ -91,7 +91,8 @@ def test_those_that_start_together_read_the_connection_together(world, sids, mon
 
     async def counted(hook):
         reads.append(hook.supersim_conn_id)
-        await asyncio.sleep(0.1)
+        for _ in range(10):  # turns of the event loop, in which the others start
+            await asyncio.sleep(0)
         return await read(hook)
 
     monkeypatch.setattr(SuperSimHook, "aget_account", counted)
@@ -102,16 +103,18 @@ def test_those_that_start_together_read_the_connection_together(world, sids, mon
 
 
 def test_one_that_is_cancelled_at_its_start_disturbs_no_other(world, sids, monkeypatch):
-    read = SuperSimHook.aget_account
+    read, begun, goes_on = SuperSimHook.aget_account, asyncio.Event(), asyncio.Event()
 
     async def slow(hook):
-        await asyncio.sleep(0.1)
+        begun.set()
+        await goes_on.wait()
         return await read(hook)
 
     async def cancel_the_first():
         first, second = (asyncio.ensure_future(anext(trigger(sid).run())) for sid in sids[:2])
-        await asyncio.sleep(0.01)
+        await begun.wait()
         first.cancel()
+        goes_on.set()
         return (await second).payload
 
     monkeypatch.setattr(SuperSimHook, "aget_account", slow)

@@ -96,7 +96,7 @@ class Ledger:
     def state(self) -> dict[str, Any]:
         """What the owner of the ledger keeps besides the entries: JSON.
 
-        It is written with the next commands, before any of them leaves, or by :meth:`save_state`.
+        It is written with the next new chunk, before a command of it leaves, or by :meth:`save_state`.
         """
         return self._meta.state
 

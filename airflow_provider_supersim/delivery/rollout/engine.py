@@ -183,7 +183,7 @@ class Rollout:
         return Positions(self._working_set, start, end, clears=self._ledger.clears, attempts=self._rules.attempts)
 
     def _note(self, step: Step) -> None:
-        """Hand the state to the ledger, which writes it before the next command leaves."""
+        """Hand the state to the ledger, which writes it with the next chunk."""
         self._state.step = step
         self._ledger.state = self._state.to_json()
 

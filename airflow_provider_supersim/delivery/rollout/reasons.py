@@ -16,6 +16,8 @@ import msgspec
 from airflow_provider_supersim.delivery.rollout.window import Opening, Window
 from airflow_provider_supersim.words import clock, count, duration
 
+#: What a retry does about devices that had no turn, if there is no more to say.
+CONTINUES = "A retry continues with them."
 #: Seconds after which a clock is read again: it may have been set meanwhile.
 LONGEST_SLEEP = 60.0
 
@@ -35,7 +37,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
 
     def outlook(self) -> str:
         """Say what a retry does about it, once this try has ended with devices that had no turn."""
-        return "A retry continues with them."
+        return CONTINUES
 
 
 class WindowOpensLater(Reason, frozen=True, kw_only=True):

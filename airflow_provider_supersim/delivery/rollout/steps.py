@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import msgspec
 
-from airflow_provider_supersim.delivery.rollout.reasons import Reason
+from airflow_provider_supersim.delivery.rollout.reasons import CONTINUES, Reason
 from airflow_provider_supersim.words import count
 
 
@@ -94,7 +94,7 @@ class LeftOut(msgspec.Struct, frozen=True):
 
     def outlook(self) -> str:
         """Say what a retry does."""
-        return " ".join(_each_once(reason.outlook() for reason in self.reasons) or ["A retry continues with them."])
+        return " ".join(_each_once(reason.outlook() for reason in self.reasons) or [CONTINUES])
 
 
 def _each_once(sentences: Iterable[str]) -> list[str]:
