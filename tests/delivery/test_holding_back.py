@@ -13,6 +13,7 @@ from task_runs import MIDNIGHT
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
 from airflow_provider_supersim.api.pace import Pace
+from airflow_provider_supersim.delivery.once.dispatcher import Dispatcher
 from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.delivery.rollout.reasons import Reason
 from airflow_provider_supersim.delivery.rollout.steps import End, Wait
@@ -116,3 +117,25 @@ async def test_one_that_comes_in_mid_wave_takes_back_what_waits_for_its_turn(sim
     async with open_client(simulator.url) as client:
         assert (await rollout(client, ledger, targets, rules()).advance()).summary["sent"] == 100
     assert commands_by_device(simulator) == once_each(targets)
+
+
+async def test_a_worker_whose_command_is_taken_back_goes_on_with_the_next(simulator: Simulator) -> None:
+    targets, waits = devices(3), anyio.Event()
+
+    class Client(AsyncSuperSimClient):
+        async def send(self, command: IpCommandRequest, **options: object) -> IpCommand:
+            if command.sim == targets[0].sim:
+                waits.set()
+                await anyio.sleep_forever()  # its turn never comes
+            return await super().send(command, **options)
+
+    ledger = await Ledger.open(TextStore(), clears=0, restart=False)
+    async with open_client(simulator.url, kind=Client) as client:
+        dispatcher = Dispatcher(client, ledger, concurrency=1)
+        async with anyio.create_task_group() as group:
+            group.start_soon(dispatcher.send, targets)
+            await waits.wait()
+            await dispatcher.recall(lambda one: one.sim == targets[0].sim, "held back")
+
+    assert [ledger.entry(one.sim).status for one in targets] == ["not_sent", "queued", "queued"]
+    assert commands_by_device(simulator) == once_each(targets[1:])
