@@ -132,6 +132,10 @@ class Fleet(Resource, frozen=True, kw_only=True):
     unique_name: str | None = None
     data_enabled: bool | None = None
     data_limit: int | None = None
+    data_metering: str | None = None
+    sms_commands_enabled: bool | None = None
+    sms_commands_url: str | None = None
+    sms_commands_method: str | None = None
     ip_commands_url: str | None = None
     ip_commands_method: str | None = None
     network_access_profile_sid: str | None = None

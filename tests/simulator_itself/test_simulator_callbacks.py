@@ -69,6 +69,25 @@ def test_twilio_gets(simulator, twilio, callback_listener, base):
     assert headers["X-Twilio-Signature"] == twilio_api.signature("simulator", callback_listener.url + path, {})
 
 
+@pytest.mark.parametrize("vendor", ["twilio", "kore"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("base", ["/done", "/done?run=7"])
+def test_a_fragment_stays_at_home(request, simulator, callback_listener, vendor, method, base):
+    request.getfixturevalue(vendor).sent(CallbackUrl=f"{callback_listener.url}{base}#part", CallbackMethod=method)
+    simulator.advance(1)
+    called, path, headers, body = callback_listener.next()
+    fields = parse_qsl(urlsplit(path).query if method == "GET" else body.decode(), keep_blank_values=True)
+    assert called == method
+    assert path.startswith(base)
+    assert dict(fields)["Status"] == "sent"
+    if vendor == "twilio":
+        signed = dict(fields) if method == "POST" else {}
+        assert headers["X-Twilio-Signature"] == twilio_api.signature("simulator", callback_listener.url + path, signed)
+    else:
+        bare = f"{callback_listener.url}/done"
+        assert headers["kore-signature"] == kore_api.signature("simulator", method, bare, body)
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_kore_calls(simulator, kore, callback_listener, method):
     sid = kore.sent(CallbackUrl=f"{callback_listener.url}/done?run=7", CallbackMethod=method)

@@ -81,6 +81,12 @@ def test_both_vendors_write_into_one_world(twilio, kore):
         ({"CallbackUrl": "ftp://example.com"}, 83600),
         ({"CallbackUrl": "http://[bad"}, 83600),
         ({"CallbackUrl": "https://"}, 83600),
+        ({"CallbackUrl": "http://127.0.0.1/a b"}, 83600),
+        ({"CallbackUrl": "http://127.0.0.1/a\nb"}, 83600),
+        ({"CallbackUrl": " http://127.0.0.1/"}, 83600),
+        ({"CallbackUrl": "http://127.0.0.1/ä"}, 83600),
+        ({"CallbackUrl": "http://bücher.example/"}, 83600),
+        ({"CallbackUrl": "http://127.0.0.1:65536/"}, 83600),
     ],
 )
 def test_a_form_that_is_refused(simulator, twilio, changes, code):
@@ -97,12 +103,26 @@ def test_a_form_that_is_refused(simulator, twilio, changes, code):
         ("Sim=device-0001&Payload=%FF&DevicePort=1", "application/x-www-form-urlencoded", 83600),
         ("Sim=device-0001&Sim=device-0002&Payload=a&DevicePort=1", "application/x-www-form-urlencoded", 83600),
         ('{"Sim": "device-0001", "Payload": "a", "DevicePort": 1}', "application/json", 20002),
+        ("Sim=device-0001&Payload=a&DevicePort=1", "application/x-www-form-urlencoded-not", 20002),
         ("", "application/x-www-form-urlencoded", 20002),
     ],
 )
 def test_a_body_that_is_refused(twilio, body, content_type, code):
     answer = twilio.call("POST", COMMANDS, body=body, **{"Content-Type": content_type})
     assert (answer.status, answer.json["code"]) == (400, code)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/x-www-form-urlencoded",
+        "Application/X-WWW-Form-Urlencoded",
+        "application/x-www-form-urlencoded ; charset=UTF-8",
+    ],
+)
+def test_a_media_type_has_no_case(twilio, content_type):
+    body = "Sim=device-0001&Payload=a&DevicePort=1"
+    assert twilio.call("POST", COMMANDS, body=body, **{"Content-Type": content_type}).status == 201
 
 
 def test_parameters_of_a_post_belong_into_the_body(twilio):
@@ -167,7 +187,8 @@ def test_active_and_ready_sims_take_commands(twilio, sim):
         ("PUT", COMMANDS, 405, 20004),
         ("POST", f"{COMMANDS}/HG{32 * '0'}", 405, 20004),
         ("DELETE", "/v1/Sims/device-0001", 405, 20004),
-        ("POST", "/v1/Fleets", 405, 20004),
+        ("PUT", "/v1/Fleets", 405, 20004),
+        ("POST", "/v1/Sims/device-0001/IpAddresses", 405, 20004),
         ("GET", "/v1/Sims/device-0001?Fields=all", 400, 20001),
     ],
 )
@@ -175,6 +196,14 @@ def test_paths_and_methods(twilio, method, path, status, code):
     answer = twilio.call(method, path)
     assert (answer.status, answer.json["code"]) == (status, code)
     assert (answer.headers["Allow"] is not None) == (status == 405)
+
+
+@pytest.mark.parametrize("path", ["/v1/Sims", "/v1/Sims/device-0001", "/v1/Fleets", "/v1/Fleets/lab"])
+def test_what_the_api_can_and_the_simulator_cannot_is_said_so(twilio, path):
+    answer = twilio.call("POST", path, {"UniqueName": "x"})
+    assert (answer.status, answer.headers["Allow"]) == (501, None)
+    assert "/_simulator/" in answer.json["message"]
+    assert "POST" in twilio.call("PUT", path).headers["Allow"].split(", ")
 
 
 def test_kore_names_its_own_documentation(kore):

@@ -76,6 +76,8 @@ def test_seed(simulator, twilio, port):
         ({"fleets": [{"unique_name": "lab"}]}, "lab"),
         ({"fleets": [{"unique_name": "a"}, {"unique_name": "a"}]}, "'a'"),
         ({"fleets": [{}]}, "unique_name"),
+        ({"fleets": [{"unique_name": "a", "ip_commands_url": "http://127.0.0.1/a b"}]}, "ip_commands_url"),
+        ({"fleets": [{"unique_name": "a", "sms_commands_url": "nowhere"}]}, "sms_commands_url"),
         ({"sims": [{"unique_name": "device-0001"}]}, "device-0001"),
         ({"sims": [{"unique_name": "x"}, {"unique_name": "x"}]}, "given twice"),
         ({"sims": [{"prefix": "lab", "count": 3}]}, "lab-01"),
@@ -116,6 +118,14 @@ def test_a_fleet_can_be_changed(simulator, twilio):
     assert twilio.send("no-data-01").status == 201
     with pytest.raises(ValueError, match="ip_commands_method"):
         simulator.update_fleet("lab", ip_commands_method="PUT")
+    with pytest.raises(ValueError, match="ip_commands_url"):
+        simulator.update_fleet("lab", ip_commands_url="http://127.0.0.1/ä", data_limit=7)
+    fleet = simulator.update_fleet("lab", sms_commands_url="http://127.0.0.1:9/sms", sms_commands_enabled=False)
+    assert (fleet["sms_commands_url"], fleet["sms_commands_enabled"], fleet["data_limit"]) == (
+        "http://127.0.0.1:9/sms",
+        False,
+        1000,
+    )
 
 
 def test_behaviour_one_some_and_all(simulator):
@@ -177,7 +187,7 @@ def test_bad_control_input_is_named(simulator, method, path, body, named):
 
 
 def test_broken_json_is_said_so(simulator, anyone):
-    answer = anyone.call("POST", "/_simulator/reset", body="{")
+    answer = anyone.call("POST", "/_simulator/reset", body="{", **{"Content-Type": "application/json"})
     assert answer.status == 400
     assert "error" in answer.json
 

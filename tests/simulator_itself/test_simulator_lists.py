@@ -1,11 +1,16 @@
 """Lists: order, filters, pages, and pages while the world goes on."""
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from vendor_api import COMMANDS
 
 ALL_SIMS = 200 + 5 + 2 + 6 + 2
+FIELDS_OF_A_FLEET = {
+    *("sid", "unique_name", "account_sid", "date_created", "date_updated", "url"),
+    *("data_enabled", "data_limit", "data_metering", "ip_commands_url", "ip_commands_method"),
+    *("sms_commands_enabled", "sms_commands_url", "sms_commands_method", "network_access_profile_sid"),
+}
 
 
 def walk(client, path, key, **query):
@@ -236,9 +241,53 @@ def test_fleets(simulator, twilio):
     assert [fleet["data_enabled"] for fleet in fleets] == [False, True, True]
     fleet = twilio.get("/v1/Fleets/lab").json
     assert fleet == fleets[1] == twilio.get(f"/v1/Fleets/{fleet['sid']}").json
+    assert set(fleet) == FIELDS_OF_A_FLEET
     assert fleet["network_access_profile_sid"].startswith("HA")
+    assert (fleet["data_metering"], fleet["sms_commands_enabled"]) == ("payg", True)
+    assert (fleet["sms_commands_url"], fleet["sms_commands_method"]) == (None, "POST")
     assert (fleet["ip_commands_url"], fleet["ip_commands_method"]) == (None, "POST")
     simulator.update_fleet("lab", ip_commands_url="http://127.0.0.1:9/x", data_limit=5)
     assert twilio.get("/v1/Fleets/lab").json["ip_commands_url"] == "http://127.0.0.1:9/x"
     second = twilio.get("/v1/Fleets", PageSize=1, Page=1).json["meta"]
     assert twilio.call("GET", second["previous_page_url"]).json["fleets"] == fleets[:1]
+
+
+def test_fleets_of_a_network_access_profile(twilio):
+    profile = twilio.get("/v1/Fleets/lab").json["network_access_profile_sid"]
+    page = twilio.get("/v1/Fleets", NetworkAccessProfile=profile, PageSize=1).json
+    assert [fleet["unique_name"] for fleet in page["fleets"]] == ["lab"]
+    assert page["meta"]["next_page_url"] is None
+    assert parse_qs(urlsplit(page["meta"]["url"]).query)["NetworkAccessProfile"] == [profile]
+    assert twilio.get("/v1/Fleets", NetworkAccessProfile="nobody").json["fleets"] == []
+
+
+def test_a_page_token_holds_a_sid_and_no_name(twilio):
+    assert twilio.get("/v1/Fleets", PageToken="PAlab").json["code"] == 83600
+
+
+def test_the_links_of_a_sim_can_be_followed(simulator, twilio):
+    links = twilio.get("/v1/Sims/device-0003").json["links"]
+    pages = {name: twilio.call("GET", url) for name, url in links.items()}
+    assert {page.status for page in pages.values()} == {200}
+    addresses, periods = pages["sim_ip_addresses"].json, pages["billing_periods"].json
+    assert addresses["ip_addresses"] == [{"ip_address": "100.64.0.4", "ip_address_version": "IPv4"}]
+    assert periods["billing_periods"] == []
+    assert addresses["meta"]["url"] == f"{links['sim_ip_addresses']}?PageSize=50&Page=0"
+    assert [page["meta"]["key"] for page in (addresses, periods)] == ["ip_addresses", "billing_periods"]
+    counted = {(one["route"], one["status"]) for one in simulator.requests()["counts"]}
+    assert counted >= {("/v1/Sims/{Sid}/IpAddresses", 200), ("/v1/Sims/{Sid}/BillingPeriods", 200)}
+    assert twilio.get("/v1/Sims/nobody/IpAddresses").status == 404
+    assert twilio.get("/v1/Sims/device-0003/Moods").status == 404
+
+
+@pytest.mark.parametrize("name", ["pumps/north", "a%2Fb", "ünder the bridge?", "+", "..", "/"])
+def test_a_name_is_one_segment_whatever_is_in_it(simulator, twilio, name):
+    simulator.seed(fleets=[{"unique_name": name}], sims=[{"unique_name": name, "fleet": name}])
+    segment = quote(name, safe="")
+    fleet, sim = twilio.get(f"/v1/Fleets/{segment}").json, twilio.get(f"/v1/Sims/{segment}").json
+    assert (fleet["unique_name"], sim["unique_name"], sim["fleet_sid"]) == (name, name, fleet["sid"])
+    address = twilio.get(f"/v1/Sims/{segment}/IpAddresses", PageSize=1).json
+    assert address["meta"]["url"] == f"{simulator.url}/v1/Sims/{segment}/IpAddresses?PageSize=1&Page=0"
+    assert simulator.update_sim(name, status="ready")["unique_name"] == name
+    assert simulator.update_fleet(name, data_limit=5)["data_limit"] == 5
+    assert simulator.control("PATCH", f"devices/{segment}", {"settle": 5})["unique_name"] == name

@@ -12,23 +12,26 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from airflow_provider_supersim.simulator.api import faults as kinds
-from airflow_provider_supersim.simulator.api import parameters, replies
+from airflow_provider_supersim.simulator.api import parameters, replies, request_body
 from airflow_provider_supersim.simulator.api.errors import ApiError, method_not_allowed, not_found
 from airflow_provider_supersim.simulator.api.operations import OPERATIONS, Request, route_of
 from airflow_provider_supersim.simulator.api.replies import Reply
+from airflow_provider_supersim.simulator.api.request_body import Receive
 from airflow_provider_supersim.simulator.api.traffic import SeenRequest, Traffic
 from airflow_provider_supersim.simulator.api.vendors import Vendors
 from airflow_provider_supersim.simulator.world.clock import http_date
 from airflow_provider_supersim.simulator.world.world import World
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 TRANSPORT = "transport"
 """Key of the connection's transport in the ASGI state. The server puts it there, so that a fault can cut it."""
 
 _FORM = b"application/x-www-form-urlencoded"
+
+_MAX_BODY = 64 * 1024
+"""Bytes. The longest command that is in order takes some 6,000, and a long CallbackUrl."""
 
 
 class VendorApi:
@@ -81,27 +84,24 @@ class VendorApi:
         await send({"type": "http.response.body", "body": reply.body})
 
     async def _read(self, scope: Scope, receive: Receive) -> Request:
-        body = b""
-        more = True
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
         headers: dict[bytes, bytes] = dict(scope["headers"])
         path: str = scope["path"]
+        route, key = route_of(scope["raw_path"].decode("latin-1"))
         query: dict[str, str] = {}
         form: dict[str, str] = {}
         malformed = None
         try:
+            body = await request_body.read(headers, receive, _MAX_BODY)
             query = parameters.parse(scope["query_string"])
-            if headers.get(b"content-type", b"").startswith(_FORM):
+            if request_body.media_type(headers) == _FORM:
                 form = parameters.parse(body)
         except ApiError as error:
             malformed = error
         return Request(
             method=scope["method"],
             path=path,
-            route=route_of(path),
+            route=route,
+            key=key,
             base_url=f"{scope['scheme']}://{headers.get(b'host', b'').decode('latin-1')}",
             headers=headers,
             vendor=self._vendors.of_request(path, headers),
@@ -130,6 +130,8 @@ class VendorApi:
         if request.path == vendor.token_path:
             if request.method != "POST":
                 raise method_not_allowed(request.method, "POST")
+            if request.malformed is not None:
+                raise request.malformed
             return replies.resource(200, vendor.issue_token(request.form))
         expired = isinstance(fault, kinds.ExpiredToken)
         vendor.authenticate(request.headers, may_write=request.method == "POST", expired=expired)

@@ -7,7 +7,7 @@ import base64
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urldefrag, urlencode, urlsplit
 
 from airflow_provider_supersim.simulator.api.errors import CALLBACK_FAILED
 from airflow_provider_supersim.simulator.api.vendors import Vendors
@@ -72,7 +72,7 @@ class Callbacks:
 
     async def _call(self, command: IpCommand, url: str, method: str, fields: dict[str, str]) -> None:
         vendor = self._vendors[command.vendor]
-        body = b""
+        url, body = urldefrag(url).url, b""  # a fragment is never sent, so it is not signed either
         if method == "GET":
             url = f"{url}{'&' if urlsplit(url).query else '?'}{urlencode(fields)}"
             signed = vendor.callback_headers(method, url, {}, command.sid)

@@ -78,6 +78,19 @@ def not_found(path: str) -> ApiError:
     return ApiError(404, NOT_FOUND, f"The requested resource {path} was not found")
 
 
+def not_simulated(method: str, route: str, instead: str) -> ApiError:
+    """The vendors have this operation, and the simulator does not.
+
+    :param instead: what to use in its place.
+    """
+    return _without_code(501, f"The API has {method} {route}, but the simulator does not: use {instead} instead")
+
+
+def too_long(most: int) -> ApiError:
+    """The body is longer than any request needs."""
+    return _without_code(413, f"The request's body is longer than {most} bytes")
+
+
 def method_not_allowed(method: str, allowed: str) -> ApiError:
     """The path has no such method."""
     return ApiError(
@@ -86,3 +99,8 @@ def method_not_allowed(method: str, allowed: str) -> ApiError:
         f"Method not allowed: {method}; this resource takes {allowed}",
         headers=((b"allow", allowed.encode()),),
     )
+
+
+def _without_code(status: int, message: str) -> ApiError:
+    """Return a refusal for which the vendors have no code."""
+    return ApiError(status, 0, message, body={"status": status, "message": message})

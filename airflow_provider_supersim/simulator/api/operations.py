@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import quote, unquote
 
 from airflow_provider_supersim.simulator.api import parameters, resources
-from airflow_provider_supersim.simulator.api.errors import ApiError, not_found, unknown
+from airflow_provider_supersim.simulator.api.errors import ApiError, not_found, not_simulated, unknown
 from airflow_provider_supersim.simulator.api.paging import Item, Listing
 from airflow_provider_supersim.simulator.api.vendors import Vendor
 from airflow_provider_supersim.simulator.world.commands import CommandFilter
-from airflow_provider_supersim.simulator.world.models import DIRECTIONS, SIM_STATUSES, STATUSES
+from airflow_provider_supersim.simulator.world.models import DIRECTIONS, SIM_STATUSES, STATUSES, Fleet
 from airflow_provider_supersim.simulator.world.world import World
 
 Resource = dict[str, Any]
@@ -22,6 +23,9 @@ Resource = dict[str, Any]
 class Request:
     """A request.
 
+    :param path: with its escapes resolved.
+    :param route: the pattern that the path belongs to, such as ``/v1/Sims/{Sid}``, or the path itself.
+    :param key: what stands for ``{Sid}`` in the path, a sid or a unique name; empty if there is none.
     :param base_url: scheme and host, as the client named them.
     :param malformed: the reason if the parameters could not be read.
     """
@@ -29,6 +33,7 @@ class Request:
     method: str
     path: str
     route: str
+    key: str
     base_url: str
     headers: Mapping[bytes, bytes]
     vendor: Vendor[Any]
@@ -41,13 +46,17 @@ Operation = Callable[[World, Request, float], tuple[int, Resource]]
 """Takes the world, the request, and the list's lag in seconds; returns the status and the body."""
 
 
-def route_of(path: str) -> str:
-    """Return the pattern that a path belongs to, such as ``/v1/Sims/{Sid}``, or the path itself."""
-    if path in OPERATIONS:
-        return path
-    parent, _, last = path.rpartition("/")
-    pattern = f"{parent}/{{Sid}}"
-    return pattern if last and pattern in OPERATIONS else path
+def route_of(path: str) -> tuple[str, str]:
+    """Return a request's route and key.
+
+    :param path: with its escapes, because a unique name may hold ``/``.
+    """
+    segments = path.split("/")
+    if len(segments) > 3 and segments[3]:
+        pattern = "/".join([*segments[:3], "{Sid}", *segments[4:]])
+        if pattern in OPERATIONS:
+            return pattern, unquote(segments[3])
+    return path, ""
 
 
 def _create_command(world: World, request: Request, _lag: float) -> tuple[int, Resource]:
@@ -78,9 +87,7 @@ def _get_command(world: World, request: Request, _lag: float) -> tuple[int, Reso
 
 
 def _list_sims(world: World, request: Request, _lag: float) -> tuple[int, Resource]:
-    wanted = parameters.list_request(
-        request.query, ("Status", "Fleet", "Iccid"), request.vendor.max_page_size(request.path)
-    )
+    wanted = _list_request(request, ("Status", "Fleet", "Iccid"))
     status = parameters.choice(wanted.filters, "Status", SIM_STATUSES)
     fleet = world.find_fleet(wanted.filters["Fleet"]) if "Fleet" in wanted.filters else None
     if "Fleet" in wanted.filters and fleet is None:
@@ -95,17 +102,35 @@ def _list_sims(world: World, request: Request, _lag: float) -> tuple[int, Resour
     return _page(world, request, wanted, Listing("sims", older, newer, world.sims.by_sid), resources.sim)
 
 
+def _list_addresses(world: World, request: Request, _lag: float) -> tuple[int, Resource]:
+    sim = _found(request, world.sims.find)
+    listing = Listing("ip_addresses", partial(_only, sim), _nothing, world.sims.by_sid)
+    return _page(world, request, _list_request(request, ()), listing, resources.address)
+
+
+def _list_billing_periods(world: World, request: Request, _lag: float) -> tuple[int, Resource]:
+    """The simulator bills nothing: the list is always empty."""
+    _found(request, world.sims.find)
+    listing = Listing("billing_periods", _nothing, _nothing, world.sims.by_sid)
+    return _page(world, request, _list_request(request, ()), listing, resources.address)
+
+
 def _get_sim(world: World, request: Request, _lag: float) -> tuple[int, Resource]:
     return _single(world, request, world.sims.find, resources.sim)
 
 
 def _list_fleets(world: World, request: Request, _lag: float) -> tuple[int, Resource]:
-    wanted = _list_request(request, ())
+    wanted = _list_request(request, ("NetworkAccessProfile",))
+    profile = wanted.filters.get("NetworkAccessProfile")
+
+    def chosen(fleets: list[Fleet]) -> Iterator[Fleet]:
+        return (fleet for fleet in fleets if profile in (None, fleet.network_access_profile_sid))
+
     listing = Listing(
         "fleets",
-        older=lambda than: iter(world.fleets[:than][::-1]),
-        newer=lambda than: iter(world.fleets[than + 1 :]),
-        find=world.find_fleet,
+        older=lambda than: chosen(world.fleets[:than][::-1]),
+        newer=lambda than: chosen(world.fleets[than + 1 :]),
+        find=world.fleet_by_sid,
     )
     return _page(world, request, wanted, listing, resources.fleet)
 
@@ -114,18 +139,33 @@ def _get_fleet(world: World, request: Request, _lag: float) -> tuple[int, Resour
     return _single(world, request, world.find_fleet, resources.fleet)
 
 
+def _not_simulated(method: str, route: str, instead: str) -> Operation:
+    def refuse(_world: World, _request: Request, _lag: float) -> tuple[int, Resource]:
+        raise not_simulated(method, route, instead)
+
+    return refuse
+
+
 OPERATIONS: dict[str, dict[str, Operation]] = {
     "/v1/IpCommands": {"GET": _list_commands, "POST": _create_command},
     "/v1/IpCommands/{Sid}": {"GET": _get_command},
-    "/v1/Sims": {"GET": _list_sims},
-    "/v1/Sims/{Sid}": {"GET": _get_sim},
-    "/v1/Fleets": {"GET": _list_fleets},
-    "/v1/Fleets/{Sid}": {"GET": _get_fleet},
+    "/v1/Sims": {"GET": _list_sims, "POST": _not_simulated("POST", "/v1/Sims", "POST /_simulator/seed")},
+    "/v1/Sims/{Sid}": {
+        "GET": _get_sim,
+        "POST": _not_simulated("POST", "/v1/Sims/{Sid}", "PATCH /_simulator/sims/NAME"),
+    },
+    "/v1/Sims/{Sid}/BillingPeriods": {"GET": _list_billing_periods},
+    "/v1/Sims/{Sid}/IpAddresses": {"GET": _list_addresses},
+    "/v1/Fleets": {"GET": _list_fleets, "POST": _not_simulated("POST", "/v1/Fleets", "POST /_simulator/seed")},
+    "/v1/Fleets/{Sid}": {
+        "GET": _get_fleet,
+        "POST": _not_simulated("POST", "/v1/Fleets/{Sid}", "PATCH /_simulator/fleets/NAME"),
+    },
 }
 
 
 def _list_request(request: Request, filters: tuple[str, ...]) -> parameters.ListRequest:
-    return parameters.list_request(request.query, filters, request.vendor.max_page_size(request.path))
+    return parameters.list_request(request.query, filters, request.vendor.max_page_size(request.route))
 
 
 def _page(
@@ -139,7 +179,7 @@ def _page(
     page = listing.page(
         wanted.page,
         wanted.filters,
-        url=f"{request.base_url}{request.path}",
+        url=f"{request.base_url}{request.route.replace('{Sid}', quote(request.key, safe=''))}",
         render=lambda item: write(item, request.base_url, account),
     )
     return 200, page
@@ -152,10 +192,14 @@ def _single(
     write: Callable[[Any, str, str], Resource],
 ) -> tuple[int, Resource]:
     _no_query(request)
-    found = find(request.path.rpartition("/")[2])
+    return 200, write(_found(request, find), request.base_url, world.options.account_sid)
+
+
+def _found(request: Request, find: Callable[[str], Item | None]) -> Item:
+    found = find(request.key)
     if found is None:
         raise not_found(request.path)
-    return 200, write(found, request.base_url, world.options.account_sid)
+    return found
 
 
 def _no_query(request: Request) -> None:

@@ -28,6 +28,10 @@ MAX_PAYLOAD = 1300
 _REQUIRED = ("Sim", "Payload", "DevicePort")
 _KNOWN = frozenset({*_REQUIRED, "PayloadType", "CallbackUrl", "CallbackMethod"})
 _PAGING = frozenset({"PageSize", "Page", "PageToken"})
+NO_WEB_URL = "is not an http or https URL of ASCII characters without blanks"
+"""What :func:`is_web_url` finds wrong."""
+
+_URL = re.compile("[!-~]+")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
@@ -75,7 +79,7 @@ def command_request(form: dict[str, str], find_sim: Callable[[str], Sim | None],
         raise invalid("CallbackMethod", method, "is neither GET nor POST")
     url = form.get("CallbackUrl")
     if url is not None and not is_web_url(url):
-        raise invalid("CallbackUrl", url, "is not an http or https URL")
+        raise invalid("CallbackUrl", url, NO_WEB_URL)
     sim = find_sim(form["Sim"])
     if sim is None:
         raise ApiError(404, SIM_NOT_FOUND, f"Super SIM not found: {form['Sim']}")
@@ -111,12 +115,13 @@ def choice(filters: dict[str, str], name: str, values: Collection[str]) -> str |
 
 
 def is_web_url(url: str) -> bool:
-    """Whether this is an absolute http or https URL."""
+    """Whether this is an absolute http or https URL, with everything escaped that a URL cannot hold."""
     try:
         parts = urlsplit(url)
+        port = parts.port
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
+    return bool(_URL.fullmatch(url) and parts.scheme in ("http", "https") and parts.hostname) and port != 0
 
 
 def _names(form: dict[str, str]) -> None:

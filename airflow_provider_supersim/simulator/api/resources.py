@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_supersim.simulator.world.clock import iso
+from airflow_provider_supersim.simulator.world.identifiers import device_ip
 from airflow_provider_supersim.simulator.world.models import Fleet, IpCommand, Sim
 
 
@@ -44,6 +45,11 @@ def sim(one: Sim, base_url: str, account_sid: str) -> dict[str, Any]:
     }
 
 
+def address(one: Sim, _base_url: str, _account_sid: str) -> dict[str, Any]:
+    """The address of a SIM's device."""
+    return {"ip_address": device_ip(one.number), "ip_address_version": "IPv4"}
+
+
 def fleet(one: Fleet, base_url: str, account_sid: str) -> dict[str, Any]:
     """A Fleet."""
     return {
@@ -52,9 +58,13 @@ def fleet(one: Fleet, base_url: str, account_sid: str) -> dict[str, Any]:
         "account_sid": account_sid,
         "data_enabled": one.data_enabled,
         "data_limit": one.data_limit,
+        "data_metering": "payg",
+        "sms_commands_enabled": one.sms_commands_enabled,
+        "sms_commands_url": one.sms_commands_url,
+        "sms_commands_method": one.sms_commands_method,
         "ip_commands_url": one.ip_commands_url,
         "ip_commands_method": one.ip_commands_method,
-        "network_access_profile_sid": f"HA{one.sid[2:]}",
+        "network_access_profile_sid": one.network_access_profile_sid,
         "date_created": iso(one.created),
         "date_updated": iso(one.updated),
         "url": f"{base_url}/v1/Fleets/{one.sid}",

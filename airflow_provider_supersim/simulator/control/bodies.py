@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from airflow_provider_supersim.simulator.api.parameters import NO_WEB_URL, is_web_url
+
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 SimStatus = Literal["new", "ready", "active", "inactive", "scheduled"]
 Method = Literal["GET", "POST"]
@@ -24,6 +26,12 @@ class FleetSeed(Strict):
     data_limit: Annotated[int, Meta(ge=0)] = 1000
     ip_commands_url: str | None = None
     ip_commands_method: Method = "POST"
+    sms_commands_enabled: bool = True
+    sms_commands_url: str | None = None
+    sms_commands_method: Method = "POST"
+
+    def __post_init__(self) -> None:
+        _check_urls(self)
 
 
 class SimSeed(Strict):
@@ -64,6 +72,12 @@ class FleetPatch(Strict):
     data_limit: Annotated[int, Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
     ip_commands_url: str | msgspec.UnsetType | None = msgspec.UNSET
     ip_commands_method: Method | msgspec.UnsetType = msgspec.UNSET
+    sms_commands_enabled: bool | msgspec.UnsetType = msgspec.UNSET
+    sms_commands_url: str | msgspec.UnsetType | None = msgspec.UNSET
+    sms_commands_method: Method | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        _check_urls(self)
 
 
 class DevicesPatch(Strict):
@@ -86,3 +100,10 @@ class ClockChange(Strict):
     set: str | None = None
     advance: Annotated[float, Meta(ge=0)] | None = None
     run: bool = False
+
+
+def _check_urls(fleet: FleetSeed | FleetPatch) -> None:
+    for name in ("ip_commands_url", "sms_commands_url"):
+        url = getattr(fleet, name)
+        if isinstance(url, str) and not is_web_url(url):
+            raise ValueError(f"{name}: {url!r} {NO_WEB_URL}")

@@ -82,6 +82,9 @@ def fleet(one: Fleet) -> Json:
         "data_limit": one.data_limit,
         "ip_commands_url": one.ip_commands_url,
         "ip_commands_method": one.ip_commands_method,
+        "sms_commands_enabled": one.sms_commands_enabled,
+        "sms_commands_url": one.sms_commands_url,
+        "sms_commands_method": one.sms_commands_method,
     }
 
 

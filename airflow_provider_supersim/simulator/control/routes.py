@@ -1,6 +1,7 @@
 """The control plane under ``/_simulator/``, where tests change the world and read what happened.
 
-It is not part of what is simulated: it has no faults, no latency, no limit and no sign-in.
+It is not part of what is simulated: it has no faults, no latency, no limit and no sign-in. Web pages may not use it.
+The unique name in a path may hold ``/``.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ def control_plane(simulation: Simulation) -> Starlette:
         ("/clock", "GET POST", changes.clock),
         ("/settings", "GET PATCH", changes.settings),
         ("/faults", "GET PUT DELETE", changes.faults),
-        ("/sims/{key}", "GET PATCH", changes.sim),
-        ("/fleets/{key}", "GET PATCH", changes.fleet),
+        ("/sims/{key:path}", "GET PATCH", changes.sim),
+        ("/fleets/{key:path}", "GET PATCH", changes.fleet),
         ("/devices", "PATCH", changes.devices),
-        ("/devices/{key}", "GET PATCH", changes.device),
+        ("/devices/{key:path}", "GET PATCH", changes.device),
     ]
     return Starlette(
         routes=[

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_provider_supersim.simulator.api.asgi import Receive, Scope, Send
+from airflow_provider_supersim.simulator.api.asgi import Scope, Send
+from airflow_provider_supersim.simulator.api.request_body import Receive
 from airflow_provider_supersim.simulator.control.routes import control_plane
 from airflow_provider_supersim.simulator.control.simulation import Simulation
 

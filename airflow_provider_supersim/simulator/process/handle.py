@@ -63,7 +63,7 @@ class Simulator:
         """Add Fleets and SIMs.
 
         :param fleets: ``unique_name`` and, if wanted, ``data_enabled``, ``data_limit``, ``ip_commands_url``,
-            ``ip_commands_method``.
+            ``ip_commands_method``, ``sms_commands_enabled``, ``sms_commands_url``, ``sms_commands_method``.
         :param sims: ``unique_name``, ``iccid``, ``fleet``, ``status``, ``behaviour``; or ``count`` with ``prefix``.
         :return: ``{"fleets": [...], "sims": [...]}`` as they were added.
         """
@@ -125,7 +125,7 @@ class Simulator:
         return self.control("PATCH", f"sims/{quote(sim, safe='')}", fields)
 
     def update_fleet(self, fleet: str, **fields: Any) -> Json:
-        """Change a Fleet's data_enabled, data_limit, ip_commands_url or ip_commands_method."""
+        """Change a Fleet's fields, named as in :meth:`seed`; only ``unique_name`` stays."""
         return self.control("PATCH", f"fleets/{quote(fleet, safe='')}", fields)
 
     # --- what happened ------------------------------------------------------------------------------------------

@@ -26,6 +26,14 @@ class Fleet:
     data_limit: int = 1000
     ip_commands_url: str | None = None
     ip_commands_method: str = "POST"
+    sms_commands_enabled: bool = True
+    sms_commands_url: str | None = None
+    sms_commands_method: str = "POST"
+
+    @property
+    def network_access_profile_sid(self) -> str:
+        """The sid of its Network Access Profile: each Fleet has one of its own."""
+        return f"HA{self.sid[2:]}"
 
 
 @dataclass(slots=True, eq=False)

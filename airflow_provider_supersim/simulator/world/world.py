@@ -89,6 +89,10 @@ class World:
         """Return the Fleet with this sid or unique_name."""
         return next((fleet for fleet in self.fleets if key in (fleet.sid, fleet.unique_name)), None)
 
+    def fleet_by_sid(self, sid: str) -> Fleet | None:
+        """Return the Fleet with this sid."""
+        return next((fleet for fleet in self.fleets if fleet.sid == sid), None)
+
     def accept(self, request: CommandRequest) -> IpCommand:
         """Accept a command: it is queued now, and sent or failed ``settle`` seconds later."""
         now = self.clock.now()

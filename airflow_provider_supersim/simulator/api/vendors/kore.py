@@ -62,12 +62,14 @@ class Kore(Vendor[KoreAccount]):
         """Answer a request for a token (see :class:`Vendor`)."""
         grant = form.get("grant_type")
         if grant is None:
-            raise _refusal(400, "invalid_request", "Missing form parameter: grant_type")
+            raise _senseless("Missing form parameter: grant_type")
         if grant != "client_credentials":
-            raise _refusal(400, "unsupported_grant_type", f"Unsupported grant_type: {grant}")
+            raise _senseless(f"unsupported_grant_type: {grant[:60]}")
         known = _same(form.get("client_id", ""), self.account.client_id)
         if not (known & _same(form.get("client_secret", ""), self.account.client_secret)):
-            raise _refusal(401, "unauthorized_client", "Invalid client or invalid client credentials")
+            message = "Invalid client or invalid client credentials"
+            body = {"error": "unauthorized_client", "error_description": message}
+            raise ApiError(401, AUTHENTICATE, message, body=body)
         now, lifetime = self.clock.now(), self.options.token_lifetime
         self._expiry = {token: expiry for token, expiry in self._expiry.items() if expiry > now}
         token = f"simulator.{self._random.getrandbits(256):064x}"
@@ -109,6 +111,5 @@ def _same(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode(), expected.encode())
 
 
-def _refusal(status: int, error: str, description: str) -> ApiError:
-    body = {"error": error, "error_description": description}
-    return ApiError(status, AUTHENTICATE, description, body=body)
+def _senseless(message: str) -> ApiError:
+    return ApiError(400, 400, message, body={"code": 400, "message": message})

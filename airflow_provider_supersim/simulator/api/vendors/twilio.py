@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -97,7 +96,7 @@ class Twilio(Vendor[TwilioAccount]):
         scheme, _, encoded = authorization.partition(" ")
         try:
             login, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # not ASCII, not base64, or not UTF-8
             login, password = "", ""
         writes = self._logins.get(_basic(login, password)) if scheme.lower() == "basic" else None
         if writes is not None:
