@@ -117,7 +117,8 @@ def test_a_signal_ends_it_at_once_and_without_an_error(start, number):
     url = process.stdout.readline().rpartition(" ")[2].strip()
     # If the end waited for this reply, which hangs for an hour, communicate() would time out.
     body = json.dumps([{"kind": "hang"}]).encode()
-    urllib.request.urlopen(urllib.request.Request(f"{url}/_simulator/faults", body, method="PUT")).close()
+    headers = {"Content-Type": "application/json"}
+    urllib.request.urlopen(urllib.request.Request(f"{url}/_simulator/faults", body, headers, method="PUT")).close()
     with Api(url, basic()).unanswered():
         wait_until(lambda: json.load(urllib.request.urlopen(f"{url}/_simulator/requests"))["in_flight"] == 1)
         process.send_signal(number)
@@ -147,6 +148,19 @@ def test_the_greeting_can_be_pasted(start):
     assert connection["extra"]["auth_url"] == url + TOKEN
     assert Api(url, basic(password="it's")).get("/v1/Fleets").status == 200
     assert any("12 of field-devices active or ready" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("host", "warned"), [("0.0.0.0", True), ("::", True), ("127.0.0.1", False), ("localhost", False), ("::1", False)]
+)
+def test_an_address_that_others_reach_is_warned_of(start, host, warned):
+    process = start("--port", "0", "--host", host)
+    lines = greeting(process)
+    url = lines[0].removeprefix("supersim-simulator is listening on ").strip()
+    assert Api(url, basic()).get("/v1/Fleets").status == 200
+    process.terminate()
+    _, errors = process.communicate(timeout=600)
+    assert ("WARNING" in errors, "--host 127.0.0.1" in errors) == (warned, warned)
 
 
 @pytest.mark.parametrize(("vendor", "absent"), [("twilio", "KORE"), ("kore", "Twilio")])

@@ -12,7 +12,7 @@ from airflow_provider_supersim.simulator.control import bodies, rendering
 from airflow_provider_supersim.simulator.control.endpoints import body, find_fleet, find_sim
 from airflow_provider_supersim.simulator.control.seeding import add, refuse_taken
 from airflow_provider_supersim.simulator.control.simulation import Simulation
-from airflow_provider_supersim.simulator.world.clock import parse_iso
+from airflow_provider_supersim.simulator.world.clock import FIRST, LAST, parse_iso
 
 
 class Changes:
@@ -40,10 +40,11 @@ class Changes:
         if request.method == "POST":
             change = await body(request, bodies.ClockChange)
             clock = self._simulation.clock
-            moment = None if change.set is None else _moment(change.set)
+            moment = clock.now() if change.set is None else _possible("set", _moment(change.set))
+            _possible("advance", moment + (change.advance or 0.0))
             if change.stop:
                 clock.stop()
-            if moment is not None:
+            if change.set is not None:
                 clock.set(moment)
             if change.advance is not None:
                 clock.advance(change.advance)
@@ -84,7 +85,7 @@ class Changes:
         return rendering.sim(sim, world)
 
     async def fleet(self, request: Request) -> Any:
-        """``GET /fleets/{sid or name}``; ``PATCH``: data_enabled, data_limit, ip_commands_url and _method."""
+        """``GET /fleets/{sid or name}``; ``PATCH``: every field of a seed but unique_name."""
         fleet = find_fleet(self._simulation.world, request.path_params["key"])
         if request.method == "PATCH":
             for name, value in msgspec.structs.asdict(await body(request, bodies.FleetPatch)).items():
@@ -119,3 +120,9 @@ def _moment(text: str) -> float:
         return parse_iso(text)
     except ValueError:
         raise ValueError(f"set: {text!r} is not an ISO 8601 time") from None
+
+
+def _possible(name: str, moment: float) -> float:
+    if not FIRST <= moment <= LAST:
+        raise ValueError(f"{name}: the clock goes from 1970 to 9000")
+    return moment

@@ -11,12 +11,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from airflow_provider_supersim.simulator.api import request_body
+from airflow_provider_supersim.simulator.api.errors import ApiError
+from airflow_provider_supersim.simulator.control.web_pages import refuse_web_pages
 from airflow_provider_supersim.simulator.world.models import Fleet, Sim
 from airflow_provider_supersim.simulator.world.options import field_first
 from airflow_provider_supersim.simulator.world.world import World
 
 DEFAULT_LIMIT = 10_000
 """Items in one reply of a list if the client names no limit."""
+
+MAX_BODY = 64 * 2**20
+"""Bytes. The sids of a million SIMs take 38 MB."""
 
 T = TypeVar("T")
 
@@ -25,6 +31,7 @@ def endpoint(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request]
     """Make an endpoint of a function: what it returns becomes JSON, and a ValueError a 400."""
 
     async def serve(request: Request) -> Response:
+        refuse_web_pages(request)
         try:
             return _json(await handler(request))
         except msgspec.ValidationError as error:
@@ -44,9 +51,20 @@ def http_error(_request: Request, error: Exception) -> Response:
 async def body(request: Request, kind: type[T]) -> T:
     """Read a JSON body; an empty body means an empty object.
 
+    :raises HTTPException: 413, it is too long; 415, it does not say that it is JSON, as no form of a web page can.
     :raises ValueError: it is not JSON or does not fit ``kind``.
     """
-    return msgspec.json.decode(await request.body() or b"{}", type=kind)
+    headers = dict(request.scope["headers"])
+    try:
+        text = await request_body.read(headers, request.receive, MAX_BODY)
+    except ApiError as error:
+        raise HTTPException(error.status, error.message) from None
+    if text and request_body.media_type(headers) != b"application/json":
+        raise HTTPException(415, "the body must be JSON, with the header 'Content-Type: application/json'")
+    try:
+        return msgspec.json.decode(text or b"{}", type=kind)
+    except RecursionError:
+        raise ValueError("the body is nested too deeply") from None
 
 
 def portion(key: str, request: Request, items: Iterable[T], view: Callable[[T], Any]) -> dict[str, Any]:

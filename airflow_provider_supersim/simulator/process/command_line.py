@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import json
 import logging
 import shlex
@@ -18,6 +19,8 @@ from airflow_provider_supersim.simulator.process import server
 from airflow_provider_supersim.simulator.process.launch import ANNOUNCEMENT
 from airflow_provider_supersim.simulator.world.identifiers import device_ip, host_ip
 from airflow_provider_supersim.simulator.world.options import Options, override
+
+log = logging.getLogger("supersim-simulator")
 
 _ABOUT = """\
 A local Super SIM: the IP Commands API of {vendors} on this host. Its devices receive every
@@ -72,9 +75,16 @@ def main(arguments: list[str] | None = None) -> int:
             f"cannot listen on UDP port {options.udp_port}: {error.strerror}. "
             "Choose another --udp-port, or leave it out for a free one."
         )
-    port = listener.getsockname()[1]
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - compared, not bound
+    address, port = listener.getsockname()[:2]
+    if not ipaddress.ip_address(address).is_loopback:
+        log.warning(
+            "Everyone who reaches %s port %s can change this simulator and make it call URLs: it has no sign-in that "
+            "protects. With --host 127.0.0.1 only this host reaches it.",
+            options.host,
+            port,
+        )
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)  # noqa: S104 - compared, not bound
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     server.run(
         options,
         listener,

@@ -12,6 +12,9 @@ from functools import lru_cache
 from itertools import count
 from typing import Any
 
+FIRST, LAST = 0.0, datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+"""The clock can be set to these times and all between. Later ones could pass the year 9999, which dates cannot."""
+
 _SLICE = 500
 """Most timers that run in one turn of the event loop, so that a burst does not hold up requests."""
 
