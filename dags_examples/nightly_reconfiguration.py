@@ -2,7 +2,8 @@
 
 1. `rollout` sends to 5 devices, then to a tenth of the Fleet, then to all. Before each next wave it waits for the
    results of the last one. If more than `tolerated_percent` of its devices failed, it halts, and the other devices keep
-   what they have. A device whose command failed gets a second attempt after `attempt_delay` seconds.
+   what they have. One failed device of the first 5 is enough for that. A device whose command failed gets a second
+   attempt after `attempt_delay` seconds.
 2. `summary` logs the result.
 
 **If it failed**: the log of `rollout` names the devices that did not get their command, and its last line says what to

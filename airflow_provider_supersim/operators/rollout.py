@@ -68,7 +68,8 @@ class SuperSimRolloutOperator(BaseOperator):
         default: one wave with all devices (templated)
     :param max_failure_ratio: greatest share of failed devices, 0 to 1, in a wave and in all waves so far, with which
         the next wave leaves; default 0.1 (templated)
-    :param min_sample: smallest number of finished devices on which a gate may halt the rollout; default 20 (templated)
+    :param min_sample: smallest number of finished devices on which a gate may halt the rollout before the wave's end.
+        A wave with fewer devices is judged as a whole; default 20 (templated)
     :param attempts: maximum number of commands to one device, the first included; default 1, no second attempt
         (templated)
     :param attempt_delay: seconds between two attempts; default 300 (templated)

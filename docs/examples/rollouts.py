@@ -58,7 +58,6 @@ def rollouts() -> None:
         device_port=4000,
         waves=[5, "10%", "100%"],
         max_failure_ratio=0.05,
-        min_sample=20,
         attempts=2,
         attempt_delay=300,
         wave_timeout=900,

@@ -116,7 +116,6 @@ def _execute(memory: _Memory, *, clears: int) -> str:
         payload="x",
         device_port=4000,
         waves=[2, "50%", "100%"],
-        min_sample=2,
         max_failure_ratio=0.4,
         attempts=2,
         attempt_delay=0,

@@ -124,11 +124,9 @@ def test_waves_gates_and_attempts(world, new_dag, play, tmp_path, deferrable):
     names = [sim["unique_name"] for sim in world.sims() if sim["unique_name"]]
     bad, good = ([name for name in names if name.startswith(kind)] for kind in ("bad-", "good-"))
     with new_dag(default_args={"deferrable": deferrable, "retries": 2}) as dag:
-        roll_out(
-            "halted", targets=bad + good[:5], waves=["50%", "100%"], min_sample=10, report_path=f"{tmp_path}/halted.csv"
-        )
+        roll_out("halted", targets=bad + good[:5], waves=["50%", "100%"], report_path=f"{tmp_path}/halted.csv")
         roll_out("small", targets=good[5:], waves=[5, "100%"])
-        roll_out("again", targets=["lost"], attempts=2, attempt_delay=0.5)
+        roll_out("again", targets=["lost"], attempts=2, attempt_delay=0.5, max_failure_ratio=1)
     played = play(dag)
     ended = played.tasks
     assert {name: (one.state, one.tries) for name, one in ended.items()} == {

@@ -79,6 +79,17 @@ async def test_a_gate_that_shuts_leaves_later_waves_unsent_and_a_clear_goes_on(n
     assert len(got) == 100
 
 
+@pytest.mark.parametrize("first", [1, 5])
+async def test_a_first_wave_far_below_the_default_sample_protects_the_others(night, first: int) -> None:
+    one = night(waves=[first, "10%", "100%"], gate=[FailureShare(0.1, 20)])
+    one.simulator.set_behaviour("all", network="offline")
+
+    end = await one.try_it(devices(100))
+
+    assert "wave 1" in str(end.halted)
+    assert len(one.simulator.commands()) == end.summary["failed"] == first
+
+
 async def test_a_halted_rollout_stays_halted_in_a_retry(night) -> None:
     one = night(waves=[5, "100%"], gate=[FailureShare(0.2, 5)])
     one.simulator.set_behaviour(["device-0001", "device-0002"], network="offline")
@@ -87,17 +98,6 @@ async def test_a_halted_rollout_stays_halted_in_a_retry(night) -> None:
     assert (await one.try_it(devices(100))).halted
 
     assert len(one.simulator.commands()) == 5
-
-
-async def test_a_gate_judges_all_waves_together_too(night) -> None:
-    """Two bad devices in each wave of ten are too few for a wave's own gate, whose sample is twelve."""
-    one = night(waves=[10, 20, "100%"], gate=[FailureShare(0.15, 12)])
-    one.simulator.set_behaviour([f"device-{number:04d}" for number in (1, 2, 11, 12)], network="offline")
-
-    end = await one.try_it(devices(100))
-
-    assert "all waves so far" in str(end.halted)
-    assert len(one.simulator.commands()) == 20
 
 
 async def test_restart_after_a_clear_sends_to_all_again(night) -> None:

@@ -18,7 +18,7 @@ from airflow_provider_supersim.delivery.state.working_set import WorkingSet
         (0.1, 20, 0, 0, False),  # no target
         (0.1, 1, 0, 1, False),  # one target
         (0.1, 1, 1, 1, True),
-        (0.1, 20, 19, 19, False),  # too few to conclude anything, although all failed
+        (0.1, 20, 19, 19, False),  # too few to conclude anything, although all failed: others have still to come
         (0.1, 20, 20, 20, True),  # as many as are needed
         (0.1, 20, 2, 20, False),  # as much as is still good
         (0.1, 20, 3, 20, True),
@@ -34,15 +34,32 @@ from airflow_provider_supersim.delivery.state.working_set import WorkingSet
     ],
 )
 def test_a_gate_shuts_when_more_than_the_ratio_failed_among_enough(ratio, sample, failed, among, shut):
-    assert FailureShare(ratio, sample).exceeded(failed, among) is shut
+    assert FailureShare(ratio, sample).exceeded(failed, among, of=1_000_000) is shut
+
+
+@pytest.mark.parametrize(
+    ("failed", "among", "of", "shut"),
+    [
+        (5, 5, 5, True),
+        (1, 5, 5, True),  # a fifth
+        (0, 5, 5, False),
+        (1, 1, 1, True),
+        (0, 0, 0, False),
+        (4, 4, 5, False),  # one has still to come
+        (1, 19, 19, False),
+        (2, 19, 19, True),
+    ],
+)
+def test_of_a_wave_below_the_sample_the_whole_wave_is_the_sample(failed, among, of, shut):
+    assert FailureShare(0.1, 20).exceeded(failed, among, of=of) is shut
 
 
 @given(st.integers(1, 10_000), st.data())
 def test_the_ratio_itself_is_still_good_and_one_more_is_not(among, data):
     failed = data.draw(st.integers(0, among - 1))
     rule = FailureShare(failed / among, 1)
-    assert not rule.exceeded(failed, among)
-    assert rule.exceeded(failed + 1, among)
+    assert not rule.exceeded(failed, among, of=among)
+    assert rule.exceeded(failed + 1, among, of=among)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +90,10 @@ async def test_the_sentence_says_how_many_of_how_many_failed_and_the_limit():
 
 @pytest.mark.anyio
 async def test_all_waves_so_far_are_judged_too():
-    small, so_far = Counts(devices=10, sent=8, failed=2), Counts(devices=40, sent=30, failed=10)
-    judged = evidence(small, so_far)
+    """Ten tries of a wave that was held back after them are too few for a sample of twenty; with those before, not."""
+    begun, so_far = Counts(devices=100, failed=10, not_sent=90), Counts(devices=120, sent=18, failed=12, not_sent=90)
+    judged = evidence(begun, so_far)
 
-    assert "10 of 40 devices in all waves so far failed" in str(await FailureShare(0.2, 20).broken(judged))
-    assert await FailureShare(0.25, 20).broken(judged) is None
+    assert "12 of 30 devices in all waves so far failed" in str(await FailureShare(0.2, 20).broken(judged))
+    assert await FailureShare(0.4, 20).broken(judged) is None
+    assert await FailureShare(0.2, 31).broken(judged) is None

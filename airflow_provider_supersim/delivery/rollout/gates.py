@@ -37,10 +37,11 @@ class GateRule(Protocol):
 class FailureShare(msgspec.Struct, frozen=True):
     """No more than a share of the devices may fail: in the wave, and in all waves so far.
 
-    A device without a final status counts as failed: half a fleet that hangs is no reason to go on.
+    A device without a final status counts as failed: half a fleet that hangs is no reason to go on. A wave with fewer
+    devices than the sample is judged as a whole: it is small because the next one depends on it.
 
     :ivar max_failure_ratio: the greatest share of failures that is still good enough, 0 to 1
-    :ivar min_sample: the smallest number of devices from which a conclusion is drawn
+    :ivar min_sample: the smallest number of devices from which a conclusion is drawn while others have still to come
     :raises ValueError: one of them is out of range
     """
 
@@ -59,7 +60,7 @@ class FailureShare(msgspec.Struct, frozen=True):
         judged = ((f"wave {evidence.number}", evidence.wave), ("all waves so far", evidence.so_far))
         for what, counts in judged:
             failed, tried = counts.failed + counts.unsettled, counts.devices - counts.not_sent
-            if self.exceeded(failed, tried):
+            if self.exceeded(failed, tried, of=counts.devices):
                 return (
                     f"{failed:,} of {count(tried, 'device')} in {what} failed ({failed / tried:.1%}, limit "
                     f"{self.max_failure_ratio:.1%}): {counts.failed:,} refused or failed, {counts.unsettled:,} without "
@@ -67,11 +68,12 @@ class FailureShare(msgspec.Struct, frozen=True):
                 )
         return None
 
-    def exceeded(self, failed: int, tried: int) -> bool:
+    def exceeded(self, failed: int, tried: int, *, of: int) -> bool:
         """Return whether too many failed.
 
         :param failed: how many devices failed
         :param tried: of how many: those with a final status, and those that had none in time
+        :param of: how many devices there are, those included that have still to come
         """
         # A quotient, so that 29 of 100 are not more than 0.29.
-        return tried >= self.min_sample and failed / tried > self.max_failure_ratio
+        return tried >= min(self.min_sample, of) and failed > 0 and failed / tried > self.max_failure_ratio

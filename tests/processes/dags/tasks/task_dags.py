@@ -48,6 +48,7 @@ with dag("cleared_by_hand", **RETRIES):
                 targets=[f"{on_clear}-{place}-{number:02d}" for number in range(1, 6)],
                 payload="apn=iot.example",
                 device_port=PORT,
+                max_failure_ratio=1,
                 ledger_path=f"{OUT}/ledgers" if place == "folder" else None,
                 on_clear=on_clear,
                 poll_interval=0.5,
