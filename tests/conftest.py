@@ -136,6 +136,14 @@ def _store(dag: DAG) -> None:
     sync_bag_to_db(bag, "dags-folder", None)
 
 
+@pytest.fixture(autouse=True)
+def _no_pace_of_another_test() -> None:
+    """Forget what the process has learned of accounts: the simulator's is the same in each test."""
+    from airflow_provider_supersim.api import pace
+
+    pace._PACES.clear()
+
+
 @pytest.fixture
 def supersim_connection(
     request: pytest.FixtureRequest, supersim_simulator: Simulator, monkeypatch: pytest.MonkeyPatch

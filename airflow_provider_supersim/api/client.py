@@ -14,7 +14,13 @@ import httpx
 
 from airflow_provider_supersim.api import replies
 from airflow_provider_supersim.api.auth import Auth
-from airflow_provider_supersim.api.errors import BadRequestError, SuperSimError, UnreadableReplyError, Verdict
+from airflow_provider_supersim.api.errors import (
+    BadRequestError,
+    SuperSimError,
+    TooManyRequestsError,
+    UnreadableReplyError,
+    Verdict,
+)
 from airflow_provider_supersim.api.models import Fleet, IpCommand, IpCommandRequest, Resource, Sim
 from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.api.requests import FLEETS, IP_COMMANDS, SIMS, Endpoint, describe
@@ -49,6 +55,7 @@ class AsyncSuperSimClient:
     :param pace: what all clients of the account share; default: a pace of its own
     :param ca_bundle: path of a CA bundle, for a proxy that signs for the API; default: the system's
     :param keep_trying: seconds after its first failure for which a request is made again, if that is safe; default 120
+    :param wait_if_busy: the same for a request that is answered 429; default 120
     """
 
     def __init__(
@@ -61,6 +68,7 @@ class AsyncSuperSimClient:
         pace: Pace | None = None,
         ca_bundle: str | None = None,
         keep_trying: float = 120.0,
+        wait_if_busy: float = 120.0,
     ) -> None:
         self.vendor = vendor
         self._endpoint = Endpoint((base_url or vendor.base_url).rstrip("/"), timeout)
@@ -68,6 +76,7 @@ class AsyncSuperSimClient:
         self._pace = pace or Pace(vendor.max_concurrency)
         self._transport = Transport(ca_bundle, auth.redact)
         self._keep_trying = keep_trying
+        self._wait_if_busy = wait_if_busy
         self._small_pages: set[str] = set()  # lists whose documented page size the API refused
         self._date: datetime | None = None
         self._dated_at = 0.0
@@ -232,17 +241,17 @@ class AsyncSuperSimClient:
         async def attempt() -> T:
             return read(await self._authorized(request, may_leave), kind, self._auth.redact)
 
-        give_up_at: float | None = None  # set by the first failure: until then the request may wait long for its turn
+        failed_at: float | None = None  # the first time: until then the request may wait long for its turn
         longest = FIRST_PAUSE
         while True:
             try:
                 return await self._pace.run(attempt, rated=rated)
             except SuperSimError as error:
                 now = time.monotonic()
-                if give_up_at is None:
-                    give_up_at = now + self._keep_trying
+                failed_at = now if failed_at is None else failed_at
+                patience = self._wait_if_busy if isinstance(error, TooManyRequestsError) else self._keep_trying
                 pause = max(_jitter(longest), error.retry_after or 0.0)
-                if not error.retryable or now + pause >= give_up_at:
+                if not error.retryable or now + pause >= failed_at + patience:
                     raise
             await anyio.sleep(pause)
             longest = min(2 * longest, LONGEST_PAUSE)
@@ -252,6 +261,8 @@ class AsyncSuperSimClient:
         request.headers["Authorization"] = header
         may_leave()
         response = await self._transport.send(request)
+        if self._pace.is_new:
+            self._pace.begin(self.vendor.under_way(response))
         if self.vendor.says_token_expired(response):
             # The API did not look at the request, so this is no second command.
             self._auth.renew(header)

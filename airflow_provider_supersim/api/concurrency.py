@@ -1,84 +1,125 @@
-"""How many requests to have under way at once: found from which of them the API refuses. No I/O, no clock.
+"""How many requests may be under way at once, if nobody says how many the API serves. Plain arithmetic, no I/O.
 
-This is the search of BIC-TCP (https://en.wikipedia.org/wiki/BIC_TCP). Halve until nothing is refused. Then halve the
-gap between the most that was served and the least that was refused. Once they are neighbours, stay there. Try one more
-now and then, because a limit may be raised or others may stop using the account. Each refused trial doubles the time to
-the next.
-
-The plain rule "halve after a 429, otherwise add one" would swing between a half and all of the limit. It uses three
-quarters of what the API allows, and is refused once in each swing.
+This is CUBIC (https://www.rfc-editor.org/rfc/rfc9438.html), which decides how many packets a TCP connection keeps under
+way: a limit that is refused falls by a part, comes back in a few seconds to where it was, stays there for a while, and
+then looks beyond, ever faster. It needs no word from the API but "refused". It divides an account between processes
+that know nothing of each other, because all grow alike, and whoever has more is refused more often.
 """
 
 from __future__ import annotations
 
-#: Answers that judge a limit: at least this many, and at least as many as the limit.
-ENOUGH = 16
-#: Answers before a trial of more. A trial costs one to three refusals, so about one request in a hundred is refused.
-HOLD = 256
-LONGEST_HOLD = 32 * HOLD
+import msgspec
+
+#: What is left of a limit that was refused.
+KEPT = 0.8
+#: How fast the limit grows: after so many seconds beside the last refused limit it is ``GROWTH * seconds ** 3`` away.
+GROWTH = 0.3
+#: Requests at once by which the limit grows in a second at least. A process with a small share catches up with this.
+LEAST_GROWTH = 2.0
+#: Most times the limit that a whole round of requests has used: growth waits for answers, however long they take.
+A_ROUND = 3
+#: Share of the limit with which a process begins beside others.
+BESIDE_OTHERS = 1 / 8
+
+
+class Started(msgspec.Struct, frozen=True, gc=False):
+    """A request that leaves.
+
+    :ivar at: when, in seconds
+    :ivar limit: how many were allowed at once
+    :ivar fell: how often the limit had fallen
+    :ivar full: whether as many as allowed were under way; fewer say nothing about the limit
+    """
+
+    at: float
+    limit: int
+    fell: int
+    full: bool
 
 
 class Concurrency:
     """The number of requests that may be under way at once.
-
-    A request that is under way when the limit changes began under the old limit. So each report says under which limit
-    the request began, and reports about an old limit are ignored.
 
     :param most: where the limit begins, and what it never exceeds
 
     :ivar limit: the number now
     """
 
-    __slots__ = ("_answers", "_hold", "_most", "_refused", "_served", "_step", "limit")
+    __slots__ = (
+        "_base",
+        "_exact",
+        "_fell",
+        "_fell_full",
+        "_grown_for",
+        "_most",
+        "_peak",
+        "_ticked_at",
+        "_until_peak",
+        "limit",
+    )
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._served = 0  # the largest limit at which nothing was refused; 0 if none is known
-        self._refused: int | None = None  # the smallest limit at which something was refused
-        self._answers = 0
-        self._hold = HOLD
-        self._step = 1
+        self._exact = float(most)
+        self._fell = 0
+        self._fell_full = False  # whether the whole limit was used when it fell
+        self._peak = 0.0  # the limit that was refused last; 0 if none was
+        self._base = 0.0  # the limit right after the last fall
+        self._until_peak = 0.0  # seconds from the last fall until the limit is back there
+        self._grown_for = 0.0  # seconds since the last fall in which the whole limit was used
+        self._ticked_at = 0.0
         self.limit = most
 
-    def served(self, limit: int) -> None:
-        """Note a request that was not refused, and that began when as many as allowed were under way.
+    def begin_beside_others(self) -> None:
+        """Begin low, because others use the account; does nothing once a request was refused."""
+        if not self._fell:
+            self._set(self._most * BESIDE_OTHERS)
 
-        :param limit: the limit under which it began
+    def start(self, now: float, under_way: int) -> Started:
+        """Return what is to be known of a request when its answer comes.
+
+        :param now: in seconds
+        :param under_way: requests, this one included
         """
-        if limit != self.limit or limit == self._most:
-            return
-        self._answers += 1
-        if self._answers < max(ENOUGH, limit):
-            return
-        self._served = limit
-        if self._refused is None:  # a trial of more that goes well: the next step is twice as large
-            self._step, self._hold = 2 * self._step, HOLD
-            self._change(limit + self._step)
-        elif self._refused - limit > 1:
-            self._change((limit + self._refused) // 2)
-        elif self._answers >= self._hold:
-            self._refused, self._step = None, 1
-            self._change(limit + 1)
+        return Started(now, self.limit, self._fell, under_way >= self.limit)
 
-    def refused(self, limit: int) -> None:
+    def served(self, request: Started, now: float) -> None:
+        """Note a request that was not refused.
+
+        :param now: in seconds
+        """
+        if not request.full or request.fell != self._fell or self.limit == self._most:
+            return
+        if not self._fell:  # nothing was refused yet: twice as many after each round
+            self._set(self._exact + 1)
+            return
+        # Only the time in which the whole limit was used: an idle account proves nothing.
+        self._grown_for += now - max(request.at, self._ticked_at)
+        self._ticked_at = now
+        curve = self._peak + GROWTH * (self._grown_for - self._until_peak) ** 3
+        line = self._base + LEAST_GROWTH * self._grown_for
+        self._set(min(max(self._exact, curve, line), A_ROUND * request.limit))
+
+    def refused(self, request: Started, now: float, under_way: int) -> None:
         """Note a request that was refused.
 
-        :param limit: the limit under which it began
+        :param now: in seconds
+        :param under_way: requests that are still under way, without this one
         """
-        if limit != self.limit:
-            return
-        trial = 0 < self._served < limit
-        if trial and self._refused is None:
-            self._hold = min(2 * self._hold, LONGEST_HOLD)
-        self._refused = limit
-        if trial:
-            self._change(self._served)
-        elif self._served:  # what was served before is refused now: perhaps the API allows a little less
-            self._served = 0
-            self._change(limit - max(1, limit // 8))
-        else:  # a little less did not help, or nothing is known
-            self._change(limit // 2)
+        if request.fell == self._fell:
+            self._fell += 1
+            self._fell_full = under_way + 1 >= self.limit
+            self._fall(self._exact, self._exact * KEPT, now)
+        elif self._fell_full and under_way < self._peak:
+            # One of many that left together: those that are under way still are what the API serves.
+            self._fall(max(1.0, under_way), min(self._exact, max(1.0, under_way)), now)
 
-    def _change(self, limit: int) -> None:
-        self.limit = max(1, min(limit, self._most))
-        self._answers = 0
+    def _fall(self, peak: float, limit: float, now: float) -> None:
+        self._set(limit)
+        self._base, self._peak = self._exact, max(peak, self._exact)
+        self._until_peak = ((self._peak - self._base) / GROWTH) ** (1 / 3)
+        self._grown_for, self._ticked_at = 0.0, now
+
+    def _set(self, limit: float) -> None:
+        self._exact = min(max(1.0, limit), float(self._most))
+        self.limit = int(self._exact)

@@ -1,17 +1,21 @@
-"""When requests may leave: as many at once as the API serves, after a pause that it asked for, at a limited rate."""
+"""When requests may leave: as many at once as the API serves, after a pause that it asked for, at a limited rate.
+
+One account has one pace in a process, which all its clients share: what one of them has learned, the others know.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeVar
 
 import anyio
-from aiolimiter import AsyncLimiter  # a leaky bucket for asyncio: small, typed, maintained; no thread of its own
 
 from airflow_provider_supersim.api.concurrency import Concurrency
 from airflow_provider_supersim.api.errors import TooManyRequestsError
+from airflow_provider_supersim.api.places import Places
 from airflow_provider_supersim.words import count, duration
 
 log = logging.getLogger(__name__)
@@ -25,18 +29,21 @@ SAY_EVERY = 10.0
 
 
 class Pace:
-    """Runs requests, each when its turn comes.
+    """Runs requests, each when its turn comes, on any event loop of the process.
 
     :param max_concurrency: requests at once with which it starts, and which it never exceeds
     :param max_rate: commands a second; default: no ceiling
+
+    :ivar is_new: no reply has come yet
     """
 
     def __init__(self, max_concurrency: int, max_rate: float | None = None) -> None:
+        self.is_new = True
         self._concurrency = Concurrency(max_concurrency)
-        self._places = anyio.CapacityLimiter(max_concurrency)
-        # One token at a time: a bucket that holds a second's worth would let all of it leave at once.
-        self._rate = AsyncLimiter(1, 1 / max_rate) if max_rate else None
-        self._turn = anyio.Lock()
+        self._places = Places(max_concurrency)
+        self._interval = 1 / max_rate if max_rate else None  # seconds between two commands
+        self._next_command_at = 0.0
+        self._turn = Places(1)
         self._resume_at = 0.0
         self._refusals = 0  # since the last log line
         self._said_at: float | None = None
@@ -52,42 +59,49 @@ class Pace:
         :param request: makes the request once
         :param rated: the request counts against ``max_rate``; true for commands, false for reads
         """
-        place = object()
-        if rated and self._rate:
-            async with self._turn:  # those that wait for the rate hold one place between them
-                await self._wait_for(place, self._rate)
+        if rated and self._interval:
+            await self._turn.take()  # those that wait for the rate hold one place between them
+            try:
+                await self._take_place(self._interval)
+            finally:
+                self._turn.give_back()
         else:
-            await self._wait_for(place, None)
-        limit = self._concurrency.limit
-        at_limit = self._places.borrowed_tokens >= limit
+            await self._take_place(None)
+        started = self._concurrency.start(time.monotonic(), self._places.taken)
         try:
             answer = await request()
         except TooManyRequestsError as error:
-            self._concurrency.refused(limit)
+            self._concurrency.refused(started, time.monotonic(), self._places.taken - 1)
             self._pause(error)
             self._say_slower()
             raise
         else:
-            if at_limit:  # fewer requests at once say nothing about the limit
-                self._concurrency.served(limit)
+            if started.full:
+                self._concurrency.served(started, time.monotonic())
             return answer
         finally:
-            if self._places.total_tokens != self._concurrency.limit:
-                self._places.total_tokens = self._concurrency.limit
-            self._places.release_on_behalf_of(place)
+            self._places.give_back(self._concurrency.limit)
 
-    async def _wait_for(self, place: object, rate: AsyncLimiter | None) -> None:
-        try:
-            self._places.acquire_on_behalf_of_nowait(place)
-        except anyio.WouldBlock:
-            await self._places.acquire_on_behalf_of(place)
+    def begin(self, under_way: int | None) -> None:
+        """Begin low if others use the account. To be called with the first reply.
+
+        :param under_way: how many requests the API serves for the account, ours included; ``None``: it does not say
+        """
+        self.is_new = False
+        if under_way is not None and under_way > self._places.taken:
+            self._concurrency.begin_beside_others()
+
+    async def _take_place(self, interval: float | None) -> None:
+        await self._places.take()
         try:
             while (pause := self._resume_at - time.monotonic()) > 0:  # noqa: ASYNC110  # others may extend it meanwhile
                 await anyio.sleep(pause)
-            if rate:  # last: requests that are through it and then held back would leave in a burst
-                await rate.acquire()
+            if interval:  # last: requests that are through it and then held back would leave in a burst
+                while (pause := self._next_command_at - time.monotonic()) > 0:  # noqa: ASYNC110  # so may others here
+                    await anyio.sleep(pause)
+                self._next_command_at = time.monotonic() + interval
         except BaseException:
-            self._places.release_on_behalf_of(place)
+            self._places.give_back(self._concurrency.limit)
             raise
 
     def _pause(self, error: TooManyRequestsError) -> None:
@@ -115,3 +129,18 @@ class Pace:
         else:
             return
         self._refusals, self._said_at = 0, now
+
+
+#: By account, for as long as the process lives.
+_PACES: dict[Hashable, Pace] = {}
+os.register_at_fork(after_in_child=_PACES.clear)  # what is under way in the parent is not the child's
+
+
+def pace_of(account: Hashable, max_concurrency: int, max_rate: float | None) -> Pace:
+    """Return the pace that all clients of the account share in this process.
+
+    :param account: equal for those that share the account's limit
+    :param max_concurrency: see :class:`Pace`
+    :param max_rate: see :class:`Pace`
+    """
+    return _PACES.setdefault((account, max_concurrency, max_rate), Pace(max_concurrency, max_rate))

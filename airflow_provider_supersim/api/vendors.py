@@ -57,6 +57,10 @@ class Vendor(ABC):
         """Tell whether the API refuses the token rather than the request, so that a new token may help."""
         return False
 
+    def under_way(self, reply: Reply) -> int | None:
+        """Return how many requests of the account the API serves, all clients together; ``None``: it does not say."""
+        return None
+
 
 class Twilio(Vendor):
     """Twilio, which launched Super SIM.
@@ -75,6 +79,11 @@ class Twilio(Vendor):
     @override
     def auth(self, login: str, password: str, *, auth_url: str | None, timeout: float) -> Auth:
         return BasicAuth(login, password)
+
+    @override
+    def under_way(self, reply: Reply) -> int | None:
+        number = reply.headers.get("Twilio-Concurrent-Requests", "")
+        return int(number) if number.isdecimal() and len(number) < 10 else None
 
 
 class Kore(Vendor):

@@ -12,7 +12,7 @@ import msgspec
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import BadInputError
-from airflow_provider_supersim.api.pace import Pace
+from airflow_provider_supersim.api.pace import pace_of
 from airflow_provider_supersim.api.vendors import VENDORS, Vendor
 from airflow_provider_supersim.hooks.connection_form import EXTRA_FIELDS
 
@@ -110,19 +110,21 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
             self, max_concurrency=max(1, concurrency // limits.share), max_rate=rate / limits.share if rate else None
         )
 
-    def client(self, *, keep_trying: float = 120.0) -> AsyncSuperSimClient:
-        """Return a new client for the account, not yet open.
+    def client(self, *, keep_trying: float = 120.0, wait_if_busy: float = 120.0) -> AsyncSuperSimClient:
+        """Return a new client for the account, not yet open. All of them share one pace in this process.
 
         :param keep_trying: see :class:`AsyncSuperSimClient`; default 120 seconds
+        :param wait_if_busy: see :class:`AsyncSuperSimClient`; default 120 seconds
         """
         return AsyncSuperSimClient(
             self.vendor,
             self.vendor.auth(self.login, self.password, auth_url=self.auth_url, timeout=self.timeout),
             base_url=self.base_url,
             timeout=self.timeout,
-            pace=Pace(self.max_concurrency, self.max_rate),
+            pace=pace_of((self.base_url, self.login), self.max_concurrency, self.max_rate),
             ca_bundle=self.ca_bundle,
             keep_trying=keep_trying,
+            wait_if_busy=wait_if_busy,
         )
 
 

@@ -230,7 +230,7 @@ class SuperSimHook(BaseHook):
         except BadInputError as error:
             return False, str(error)
         tried = f"GET /v1/Fleets at {account.base_url} as {account.login} ({account.vendor.name})"
-        with closing(Session(account.client(keep_trying=0))) as session:
+        with closing(Session(account.client(keep_trying=0, wait_if_busy=0))) as session:
             try:
                 first = session.run(_first_fleet)
             except SuperSimError as error:

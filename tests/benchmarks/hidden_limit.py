@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from airflow_provider_supersim.api.concurrency import Concurrency
+from airflow_provider_supersim.api.concurrency import Concurrency, Started
 from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.delivery.targets.plan import Device
 from airflow_provider_supersim.simulator import Simulator, run_simulator
@@ -27,7 +27,7 @@ TRIED = (0.5, 0.9, 1.0, 1.1, 1.5)  # times the limit
 class Unmoved(Concurrency):
     """A limit that no answer changes."""
 
-    def refused(self, limit: int) -> None:
+    def refused(self, request: Started, now: float, under_way: int) -> None:
         pass
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -154,10 +154,10 @@ class WatchedPace(Pace):
         super().__init__(max_concurrency, max_rate)
         self.asked: list[float] = []
 
-    def admit(self, *, rated: bool) -> Any:
+    async def run(self, request: Callable[[], Awaitable[Any]], *, rated: bool) -> Any:
         if rated:
             self.asked.append(time.time())
-        return super().admit(rated=rated)
+        return await super().run(request, rated=rated)
 
 
 @pytest.mark.parametrize("held_by", ["max_rate", "Retry-After", "concurrency", "back-off"])

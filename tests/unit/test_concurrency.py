@@ -1,137 +1,168 @@
-"""How many requests at once: a hidden limit is found, and found again when it moves, with few refusals."""
+"""How many requests at once: a hidden limit is found and used, found again when it moves, and shared with others."""
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
+from crowd import SAMPLE, Account, Process
 
-from airflow_provider_supersim.api.concurrency import ENOUGH, HOLD, LONGEST_HOLD, Concurrency
-
-
-class Api:
-    """Serves so many at once; the one that comes on top is refused."""
-
-    def __init__(self, limit):
-        self.limit = limit
-
-    def take(self, allowed, requests):
-        """Make requests as fast as is allowed, and return how many of them were refused."""
-        refused = 0
-        for _ in range(requests):
-            if allowed.limit > self.limit:
-                refused += 1
-                allowed.refused(allowed.limit)
-            else:
-                allowed.served(allowed.limit)
-        return refused
+from airflow_provider_supersim.api.concurrency import Concurrency, Started
 
 
-LIMITS = [1, 2, 3, 7, 12, 20, 25, 37, 50, 64, 75, 99, 100]
+@pytest.mark.parametrize("latency", [0.05, 0.2, 1])
+@pytest.mark.parametrize("limit", [5, 20, 60, 90])
+def test_a_hidden_limit_is_found_and_used(limit, latency):
+    account = Account(limit, latency, Process())
+    account.run(30)
+    assert account.used_share(since=5) > 0.88
+    assert max(one[0] for one in account.limits[round(5 / SAMPLE) :]) <= limit + 2
 
 
-@pytest.mark.parametrize("limit", LIMITS)
-def test_a_hidden_limit_is_found(limit):
-    allowed = Concurrency(100)
-    Api(limit).take(allowed, 1_000)
-    assert limit <= allowed.limit <= limit + 1
-
-
-@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("limit", [20, 60, 90])
 def test_once_it_is_found_few_are_refused(limit):
-    allowed, api = Concurrency(100), Api(limit)
-    api.take(allowed, 1_000)
-    assert api.take(allowed, 10_000) <= 100
-    assert allowed.limit in (limit, limit + 1)
-
-
-@pytest.mark.parametrize(("before", "after"), [(20, 60), (20, 100), (60, 20), (100, 5), (50, 48), (1, 100)])
-def test_a_limit_that_moves_is_found_again(before, after):
-    allowed, api = Concurrency(100), Api(before)
-    api.take(allowed, 2_000)
-    api.limit = after
-    api.take(allowed, 3_000)
-    assert after <= allowed.limit <= after + 1
+    process = Process()
+    account = Account(limit, 0.1, process)
+    account.run(5)
+    process.served = process.refused = 0
+    account.run(60)
+    assert account.refused_share() < 0.01
 
 
 def test_where_nothing_is_refused_it_stays_where_it_began():
-    allowed = Concurrency(100)
-    Api(1_000).take(allowed, 1_000)
-    assert allowed.limit == 100
+    account = Account(1_000, 0.1, Process())
+    account.run(10)
+    assert {one[0] for one in account.limits} == {100}
 
 
-def test_what_began_before_a_change_says_nothing_new():
-    allowed = Concurrency(100)
-    for _ in range(80):
-        allowed.refused(100)
-    assert allowed.limit == 50
-    for _ in range(1_000):
-        allowed.served(100)
-    assert allowed.limit == 50
+@pytest.mark.parametrize("latency", [0.02, 0.2, 0.5, 1, 2])
+def test_on_a_free_account_it_is_back_at_nine_tenths_within_fifteen_seconds(latency):
+    process = Process()
+    account = Account(1, latency, process)
+    account.run(60)
+    assert process.concurrency.limit <= 3
+    account.limit = 1_000
+    account.run(75)
+    assert process.concurrency.limit >= 90
 
 
-def test_a_number_is_judged_by_a_whole_round_of_answers():
-    allowed = Concurrency(100)
-    allowed.refused(100)
-    for _ in range(49):
-        allowed.served(50)
-    assert allowed.limit == 50
-    allowed.served(50)
-    assert allowed.limit == 75
+@pytest.mark.parametrize("latency", [0.02, 0.2, 1])
+def test_after_a_crowd_has_gone_it_is_back_within_fifteen_seconds(latency):
+    process = Process()
+    account = Account(100, latency, process, *[Process(ends=60) for _ in range(30)])
+    account.run(60)
+    assert process.concurrency.limit <= 15
+    account.run(75)
+    assert process.concurrency.limit >= 90
 
 
-def test_a_small_number_is_judged_by_more_than_a_round():
-    allowed = Concurrency(8)
-    allowed.refused(8)
-    for _ in range(ENOUGH - 1):
-        allowed.served(4)
-    assert allowed.limit == 4
-    allowed.served(4)
-    assert allowed.limit == 6
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("apart", [0, 2])
+def test_eight_processes_share_fairly_and_few_are_refused(apart, seed):
+    account = Account(100, 0.2, *[Process(begins=apart * number) for number in range(8)], seed=seed)
+    account.run(65)
+    assert account.longest_below_half_of_the_mean() <= 10
+    assert account.refused_share() < 0.03
+    assert account.used_share(since=5) > 0.9
 
 
-def looks(allowed, api, number):
-    """Return the number of requests between looks beyond the limit that was found."""
-    found, between = [], 0
-    while len(found) < number:
-        between += 1
-        if api.take(allowed, 1):
-            found.append(between)
-            between = 0
-    return found[1:]
+@pytest.mark.parametrize("seed", range(5))
+def test_one_that_comes_later_gets_its_share_within_ten_seconds(seed):
+    late = Process(begins=20)
+    account = Account(100, 0.1, Process(), late, seed=seed)
+    account.run(31)
+    assert late.concurrency.limit >= 25
+    assert late.refused < 40
 
 
-def test_each_look_that_is_refused_doubles_the_time_to_the_next():
-    allowed, api = Concurrency(100), Api(20)
-    api.take(allowed, 1_000)
-    times = looks(allowed, api, 8)
-    assert all(later == min(2 * (earlier - 1), LONGEST_HOLD) + 1 for earlier, later in pairwise(times))
-    assert times[-1] == LONGEST_HOLD + 1
+def test_a_limit_that_moves_is_found_again():
+    account = Account(20, 0.1, Process())
+    for limit, until in [(20, 10), (60, 25), (12, 35), (90, 50)]:
+        account.limit = limit
+        account.run(until)
+        assert limit * 0.75 <= account.limits[-1][0] <= limit + 1
 
 
-def test_a_look_that_goes_well_is_followed_by_longer_ones():
-    allowed, api = Concurrency(100), Api(20)
-    api.take(allowed, 1_000)
-    api.limit = 100
-    seen = []
-    for _ in range(8 * HOLD):
-        api.take(allowed, 1)
-        if not seen or allowed.limit != seen[-1]:
-            seen.append(allowed.limit)
-    assert seen == [20, 21, 23, 27, 35, 51, 83, 100]
+def start(concurrency, now=0.0, *, under_way=None):
+    return concurrency.start(now, concurrency.limit if under_way is None else under_way)
 
 
-def test_one_refusal_of_what_was_served_costs_little():
-    allowed, api = Concurrency(100), Api(64)
-    api.take(allowed, 1_000)
-    allowed.refused(allowed.limit)
-    assert allowed.limit == 56
-    api.take(allowed, 200)
-    assert allowed.limit >= 63
+def test_of_many_that_left_together_those_that_were_not_refused_are_the_limit():
+    concurrency = Concurrency(100)
+    requests = [start(concurrency, under_way=number) for number in range(1, 101)]
+    for number, request in enumerate(requests[:83]):
+        concurrency.refused(request, 0.1, 99 - number)
+    assert concurrency.limit == 17
+
+
+def test_a_burst_of_refusals_near_the_limit_is_one_fall():
+    concurrency = Concurrency(100)
+    requests = [start(concurrency, under_way=number) for number in range(1, 101)]
+    for number, request in enumerate(requests[:10]):
+        concurrency.refused(request, 0.1, 99 - number)
+    assert concurrency.limit == 80
+
+
+def test_of_few_requests_that_were_all_refused_the_limit_is_not_those_that_are_left():
+    concurrency = Concurrency(100)
+    requests = [start(concurrency, under_way=number) for number in (1, 2, 3)]
+    for number, request in enumerate(requests):
+        concurrency.refused(request, 0.1, 2 - number)
+    assert concurrency.limit == 80
+
+
+def test_what_began_before_a_fall_says_nothing_new():
+    concurrency = Concurrency(100)
+    requests = [start(concurrency) for _ in range(100)]
+    concurrency.refused(requests[0], 0.1, 99)
+    for request in requests[1:]:
+        concurrency.served(request, 60.0)
+    assert concurrency.limit == 80
+
+
+def test_requests_that_were_fewer_than_allowed_do_not_raise_it():
+    concurrency = Concurrency(100)
+    concurrency.refused(start(concurrency), 0.1, 99)
+    for second in range(1, 60):
+        concurrency.served(start(concurrency, second, under_way=30), second + 1)
+    assert concurrency.limit == 80
+
+
+def test_an_idle_hour_does_not_raise_it():
+    concurrency = Concurrency(100)
+    concurrency.refused(start(concurrency), 0.1, 99)
+    concurrency.served(start(concurrency, 3600.0), 3600.01)
+    assert concurrency.limit == 80
+
+
+def test_it_grows_no_faster_than_rounds_of_requests_show_that_it_may():
+    concurrency = Concurrency(100)
+    for _ in range(30):
+        concurrency.refused(start(concurrency), 0.0, 0)
+    assert concurrency.limit == 1
+    concurrency.served(start(concurrency), 60.0)  # a reply that took a minute
+    assert concurrency.limit == 3
+
+
+def test_beside_others_it_begins_low_and_doubles_with_each_round():
+    concurrency = Concurrency(100)
+    concurrency.begin_beside_others()
+    limits = [concurrency.limit]
+    for round_ in range(4):
+        for request in [start(concurrency, float(round_)) for _ in range(concurrency.limit)]:
+            concurrency.served(request, round_ + 1.0)
+        limits.append(concurrency.limit)
+    assert limits == [12, 24, 48, 96, 100]
+
+
+def test_who_has_learned_a_limit_does_not_begin_again():
+    concurrency = Concurrency(100)
+    concurrency.refused(start(concurrency), 0.0, 99)
+    concurrency.begin_beside_others()
+    assert concurrency.limit == 80
 
 
 def test_one_request_at_once_is_always_allowed():
-    allowed = Concurrency(100)
-    for _ in range(20):
-        allowed.refused(allowed.limit)
-    assert allowed.limit == 1
+    concurrency = Concurrency(100)
+    for _ in range(40):
+        concurrency.refused(start(concurrency), 0.0, 0)
+    assert concurrency.limit == 1
+    assert concurrency.start(0.0, 1) == Started(0.0, 1, 40, True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
+from threading import Thread
 from types import SimpleNamespace
 
 import anyio
@@ -12,7 +14,7 @@ from virtual_time import VirtualTimeLoop
 
 from airflow_provider_supersim.api import pace as pace_module
 from airflow_provider_supersim.api.errors import ServerError, TooManyRequestsError, Verdict
-from airflow_provider_supersim.api.pace import Pace
+from airflow_provider_supersim.api.pace import Pace, pace_of
 
 pytestmark = pytest.mark.anyio
 
@@ -24,8 +26,7 @@ def anyio_backend():
 
 @pytest.fixture(autouse=True)
 def _virtual_time(monkeypatch):
-    now = SimpleNamespace(monotonic=lambda: asyncio.get_running_loop().time())
-    monkeypatch.setattr(pace_module, "time", now)
+    monkeypatch.setattr(pace_module, "time", SimpleNamespace(monotonic=now))
 
 
 def now():
@@ -75,15 +76,24 @@ async def test_no_more_than_the_concurrency_are_under_way():
     assert len(requests.began) == 50
 
 
-async def test_a_burst_of_429s_halves_the_concurrency_once():
+async def refuse(pace, number, *, still_under_way):
+    """Make so many requests at once that are refused, beside some that are still under way then."""
+    async with anyio.create_task_group() as group:
+        for _ in range(still_under_way):
+            group.start_soon(lambda: Requests(pace).one(seconds=2))
+        await Requests(pace).many(number, too_many())
+
+
+async def test_of_a_burst_those_that_are_not_refused_are_the_limit():
     pace = Pace(100)
-    await Requests(pace).many(100, too_many())
-    assert pace.concurrency == 50
+    await refuse(pace, 83, still_under_way=17)
+    assert pace.concurrency == 17
 
 
 async def test_answers_count_where_as_many_as_allowed_were_under_way():
     pace = Pace(32)
-    await Requests(pace).many(32, too_many())
+    await refuse(pace, 16, still_under_way=16)
+    assert pace.concurrency == 16
     for _ in range(100):
         await Requests(pace).many(15)
     assert pace.concurrency == 16
@@ -93,11 +103,22 @@ async def test_answers_count_where_as_many_as_allowed_were_under_way():
 
 async def test_those_who_wait_go_on_when_more_are_allowed():
     pace = Pace(32)
-    await Requests(pace).many(32, too_many())
+    await refuse(pace, 16, still_under_way=16)
     requests = Requests(pace)
     await requests.many(500)
     assert requests.most > 16
     assert len(requests.began) == 500
+
+
+@pytest.mark.parametrize(("under_way", "begins"), [(None, 100), (1, 100), (2, 12), (90, 12)])
+async def test_it_begins_low_where_the_api_serves_others_too(under_way, begins):
+    pace = Pace(100)
+
+    async def first():
+        pace.begin(under_way)
+
+    await pace.run(first, rated=False)
+    assert (pace.concurrency, pace.is_new) == (begins, False)
 
 
 async def test_other_failures_say_nothing_about_the_pace():
@@ -147,7 +168,7 @@ async def test_refusals_are_told_of_every_ten_seconds(caplog):
     for _ in range(25):
         await Requests(pace).one(too_many())
     assert [record.getMessage() for record in caplog.records] == [
-        "Slowing to 4 requests at once: the API answered 429",
+        "Slowing to 6 requests at once: the API answered 429",
         "Slowing to 1 request at once: the API answered 429 10 times in 10 seconds",
         "Slowing to 1 request at once: the API answered 429 10 times in 10 seconds",
     ]
@@ -215,6 +236,76 @@ async def test_a_place_is_given_back_when_the_one_who_waits_is_cancelled():
     await requests.many(2)
     assert requests.most == 1
     assert requests.under_way == 0
+
+
+async def test_a_place_is_given_back_when_it_is_given_out_and_its_taker_cancelled_in_one_moment():
+    pace = Pace(1)
+    async with anyio.create_task_group() as group:
+        ended = anyio.Event()
+        group.start_soon(lambda: pace.run(ended.wait, rated=False))
+        await anyio.sleep(0.1)
+        async with anyio.create_task_group() as waiting:
+            waiting.start_soon(lambda: Requests(pace).one())
+            await anyio.sleep(0.1)
+            ended.set()
+            await anyio.lowlevel.checkpoint()
+            waiting.cancel_scope.cancel()
+    with anyio.fail_after(5):
+        await Requests(pace).one()
+
+
+async def test_who_waits_for_a_place_takes_it_in_the_order_of_asking():
+    requests, order = Requests(Pace(1)), []
+
+    async def ask(number):
+        await requests.one()
+        order.append(number)
+
+    async with anyio.create_task_group() as group:
+        for number in range(20):
+            group.start_soon(ask, number)
+            await anyio.sleep(0.001)
+    assert order == list(range(20))
+
+
+def test_all_clients_of_an_account_share_a_pace():
+    pace = pace_of("account", 100, None)
+    assert pace_of("account", 100, None) is pace
+    assert pace_of("another", 100, None) is not pace
+    assert pace_of("account", 50, None) is not pace
+
+
+def test_threads_with_event_loops_of_their_own_share_its_places():
+    """Each thread has a loop, as each session of a hook has. No other can be under way while one is."""
+    pace, in_hand, most, made = Pace(3), [], [], []
+
+    async def request():
+        in_hand.append(1)
+        most.append(len(in_hand))
+        await asyncio.sleep(0.001)
+        in_hand.pop()
+        made.append(1)
+
+    async def many():
+        await asyncio.gather(*[pace.run(request, rated=False) for _ in range(50)])
+
+    threads = [Thread(target=asyncio.run, args=(many(),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 3
+    assert len(made) == 200
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_begins_with_a_pace_of_its_own():
+    """What is under way in the parent is not the child's to wait for."""
+    pace = pace_of("forked", 1, None)
+    child = os.fork()
+    if not child:
+        os._exit(0 if pace_of("forked", 1, None) is not pace else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 async def test_without_a_limit_in_the_way_nobody_waits():
