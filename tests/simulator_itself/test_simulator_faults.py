@@ -194,3 +194,65 @@ def test_a_fault_that_is_refused(simulator, fault, named):
     with pytest.raises(ValueError, match=named):
         simulator.faults(fault)
     assert simulator.fired() == []
+
+
+# Lies that every request meets
+
+
+def rows(api, query=""):
+    return api.get(f"{COMMANDS}?{query}").json["ip_commands"]
+
+
+def test_some_rows_of_the_list_have_nulls_and_keep_them(simulator, twilio):
+    simulator.settings(null_fields="payload,sim_sid", null_ratio=0.3)
+    sent = [twilio.sent() for _ in range(100)]
+    listed = rows(twilio, "PageSize=100")
+    without = {row["sid"] for row in listed if row["payload"] is None}
+    assert 15 < len(without) < 45
+    assert {row["sid"] for row in listed if row["sim_sid"] is None} == without
+    assert all(row["sim_iccid"] and row["date_created"] for row in listed)
+    assert {row["sid"] for row in rows(twilio, "PageSize=100") if row["payload"] is None} == without
+    assert all(twilio.get(f"{COMMANDS}/{sid}").json["payload"] for sid in sent)  # the list alone has them
+
+
+def test_filters_that_are_ignored(simulator, twilio):
+    simulator.settings(ignored_filters="Sim,Direction")
+    twilio.send("device-0001")
+    twilio.send("device-0002")
+    assert len(rows(twilio, "Sim=device-0001&Direction=from_sim")) == 2
+    assert rows(twilio, "Status=failed") == []
+
+
+def test_a_date_header_that_is_ahead(simulator, twilio):
+    simulator.stop_clock("2026-01-01T00:00:00Z")
+    simulator.settings(date_offset=3600)
+    answer = twilio.send()
+    assert answer.headers["Date"] == "Thu, 01 Jan 2026 01:00:00 GMT"
+    assert answer.json["date_created"].startswith("2026-01-01T00:00:00")
+
+
+def test_a_read_by_sid_that_lags(simulator, twilio):
+    simulator.stop_clock()
+    simulator.settings(get_lag=3)
+    sid = twilio.sent()
+    assert twilio.get(f"{COMMANDS}/{sid}").status == 404
+    assert [row["sid"] for row in rows(twilio)] == [sid]
+    simulator.advance(3)
+    assert twilio.get(f"{COMMANDS}/{sid}").status == 200
+
+
+def test_commands_that_the_api_has_lost(simulator, twilio):
+    lost, kept = twilio.sent("device-0001"), twilio.sent("device-0002")
+    simulator.set_behaviour("device-0001", forgotten=True)
+    assert (twilio.get(f"{COMMANDS}/{lost}").status, twilio.get(f"{COMMANDS}/{kept}").status) == (404, 200)
+    assert [row["sid"] for row in rows(twilio)] == [kept]
+    assert len(simulator.commands()) == 2  # what happened stays known to the test
+
+
+@pytest.mark.parametrize(
+    "setting", [{"null_fields": "colour"}, {"null_fields": "payload,"}, {"ignored_filters": "sim"}, {"null_ratio": 2}]
+)
+def test_a_lie_that_is_refused(simulator, setting):
+    (name,) = setting
+    with pytest.raises(ValueError, match=name):
+        simulator.settings(**setting)

@@ -74,7 +74,7 @@ class VendorApi:
             await _cut(scope, receive)
             return
         headers = [
-            (b"date", http_date(self._world.clock.now())),
+            (b"date", http_date(self._world.clock.now() + options.date_offset)),
             (b"content-type", reply.content_type),
             (b"content-length", b"%d" % len(reply.body)),
             *vendor.reply_headers(self._traffic.in_flight),

@@ -14,6 +14,7 @@ from airflow_provider_supersim.simulator.api.paging import Item, Listing
 from airflow_provider_supersim.simulator.api.vendors import Vendor
 from airflow_provider_supersim.simulator.world.commands import CommandFilter
 from airflow_provider_supersim.simulator.world.models import DIRECTIONS, SIM_STATUSES, STATUSES, Fleet
+from airflow_provider_supersim.simulator.world.options import COMMAND_FILTERS
 from airflow_provider_supersim.simulator.world.world import World
 
 Resource = dict[str, Any]
@@ -67,23 +68,25 @@ def _create_command(world: World, request: Request, _lag: float) -> tuple[int, R
 
 def _list_commands(world: World, request: Request, lag: float) -> tuple[int, Resource]:
     log, sims = world.commands, world.sims
-    filters = ("Sim", "SimIccid", "Status", "Direction")
-    wanted = _list_request(request, filters)
-    status = parameters.choice(wanted.filters, "Status", STATUSES)
-    direction = parameters.choice(wanted.filters, "Direction", DIRECTIONS)
-    named = {sims.find(wanted.filters["Sim"])} if "Sim" in wanted.filters else set()
-    named |= {sims.by_iccid(wanted.filters["SimIccid"])} if "SimIccid" in wanted.filters else set()
+    wanted = _list_request(request, COMMAND_FILTERS)
+    ignored = world.options.ignored_filters.split(",")
+    filters = {name: value for name, value in wanted.filters.items() if name not in ignored}
+    status = parameters.choice(filters, "Status", STATUSES)
+    direction = parameters.choice(filters, "Direction", DIRECTIONS)
+    named = {sims.find(filters["Sim"])} if "Sim" in filters else set()
+    named |= {sims.by_iccid(filters["SimIccid"])} if "SimIccid" in filters else set()
     if None in named or len(named) > 1:  # no such SIM, or filters for two different SIMs
         older = newer = _nothing
     else:
         until = world.clock.now() - lag if lag else float("inf")
-        chosen = CommandFilter(next(iter(named), None), status, direction, until)
+        chosen = CommandFilter(next(iter(named), None), status, direction, until, world.has)
         older, newer = partial(log.older, wanted=chosen), partial(log.newer, wanted=chosen)
-    return _page(world, request, wanted, Listing("ip_commands", older, newer, log.by_sid), resources.command)
+    write = resources.with_nulls(world.options)
+    return _page(world, request, wanted, Listing("ip_commands", older, newer, log.by_sid), write)
 
 
 def _get_command(world: World, request: Request, _lag: float) -> tuple[int, Resource]:
-    return _single(world, request, world.commands.by_sid, resources.command)
+    return _single(world, request, world.find_command, resources.command)
 
 
 def _list_sims(world: World, request: Request, _lag: float) -> tuple[int, Resource]:

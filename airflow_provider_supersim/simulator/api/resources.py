@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+from zlib import crc32
 
 from airflow_provider_supersim.simulator.world.clock import iso
 from airflow_provider_supersim.simulator.world.identifiers import device_ip
 from airflow_provider_supersim.simulator.world.models import Fleet, IpCommand, Sim
+from airflow_provider_supersim.simulator.world.options import Options
 
 
 def command(one: IpCommand, base_url: str, account_sid: str) -> dict[str, Any]:
@@ -26,6 +29,20 @@ def command(one: IpCommand, base_url: str, account_sid: str) -> dict[str, Any]:
         "date_updated": iso(one.updated),
         "url": f"{base_url}/v1/IpCommands/{one.sid}",
     }
+
+
+def with_nulls(options: Options) -> Callable[[IpCommand, str, str], dict[str, Any]]:
+    """Return what writes a row of the list of IP Commands: some rows have nulls, if the options say so.
+
+    A row that has them has them each time.
+    """
+    nulls = dict.fromkeys(options.null_fields.split(",")) if options.null_fields else {}
+
+    def row(one: IpCommand, base_url: str, account_sid: str) -> dict[str, Any]:
+        written = command(one, base_url, account_sid)
+        return {**written, **nulls} if crc32(one.sid.encode()) < options.null_ratio * 2**32 else written
+
+    return row if nulls else command
 
 
 def sim(one: Sim, base_url: str, account_sid: str) -> dict[str, Any]:

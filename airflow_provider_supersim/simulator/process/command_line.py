@@ -35,7 +35,7 @@ control plane (JSON, no sign-in), for tests and for a closer look:
   POST   /_simulator/reset            a fresh world; body: any option, such as {"sims": 1000}
   POST   /_simulator/seed             {"fleets": [...], "sims": [...]}
   POST   /_simulator/clock            {"stop": true} | {"set": "2026-01-01T00:00:00Z"} | {"advance": 5} | {"run": true}
-  PATCH  /_simulator/settings         settle, latency, list_lag, max_concurrency, retry_after, token_lifetime
+  PATCH  /_simulator/settings         settle, latency, list_lag, get_lag, null_fields, max_concurrency and others
   PUT    /_simulator/faults           [{"kind": "drop_after", "ratio": 0.05, "method": "POST"}, ...]
   PATCH  /_simulator/devices[/NAME]   {"network": "offline"}, {"network": "flapping", "period": 60}, {"answer": "echo"}
   PATCH  /_simulator/sims/NAME        {"status": "inactive"}
@@ -130,6 +130,8 @@ def _enumeration(words: list[str]) -> str:
 def _metavar(kind: msgspec.inspect.Type) -> str:
     if isinstance(kind, msgspec.inspect.LiteralType):
         return "|".join(map(str, kind.values))
+    if isinstance(kind, msgspec.inspect.FloatType) and kind.le == 1:
+        return "RATIO"
     return {"IntType": "N", "FloatType": "SECONDS"}.get(type(kind).__name__, "TEXT")
 
 

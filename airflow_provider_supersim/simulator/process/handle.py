@@ -115,7 +115,7 @@ class Simulator:
         :param sims: a sid or unique_name, a list of them, or ``"all"``.
         :param behaviour: any of ``network`` (online, offline, flapping, never), ``period``, ``phase``, ``settle``,
             ``outcome``, ``answer`` (none, echo, payload), ``answer_text``, ``answer_base64``, ``answer_delay``,
-            ``device``; see :class:`.world.behaviour.Behaviour`.
+            ``device``, ``forgotten``; see :class:`.world.behaviour.Behaviour`.
         """
         chosen = [sims] if isinstance(sims, str) and sims != "all" else sims
         self.control("PATCH", "devices", {"sims": chosen, "behaviour": behaviour})

@@ -29,6 +29,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     :param answer_delay: seconds until the device answers; default 0.
     :param device: ``external``: no virtual device listens. The datagram goes to the program on this host that has
         bound the device's address, and that program can answer. Default ``virtual``.
+    :param forgotten: the API has lost this device's commands: no list shows them, and their sids are answered with 404.
     """
 
     network: Literal["online", "offline", "flapping", "never"] = "online"
@@ -41,6 +42,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     answer_base64: bytes | None = None
     answer_delay: Seconds = 0.0
     device: Literal["virtual", "external"] = "virtual"
+    forgotten: bool = False
 
     def attached(self, moment: float) -> bool:
         """Whether the device has a network at this time."""

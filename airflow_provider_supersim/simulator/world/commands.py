@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from airflow_provider_supersim.simulator.world.identifiers import SidCodec
@@ -18,6 +18,8 @@ class CommandFilter:
     direction: str | None = None
     created_until: float = float("inf")
     """The list does not show newer commands yet."""
+    shown: Callable[[IpCommand], bool] = lambda _: True
+    """Whether the API still has a command."""
 
     def fits(self, command: IpCommand) -> bool:
         """Whether a command matches."""
@@ -25,6 +27,7 @@ class CommandFilter:
             self.status in (None, command.status)
             and self.direction in (None, command.direction)
             and command.created <= self.created_until
+            and self.shown(command)
         )
 
 

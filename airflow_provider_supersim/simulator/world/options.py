@@ -19,6 +19,32 @@ ALL_VENDORS = "all"
 PASSWORD = "simulator"  # noqa: S105 - known to all: it protects nothing
 """Default of every secret."""
 
+COMMAND_FIELDS = (
+    "account_sid",
+    "sim_sid",
+    "sim_iccid",
+    "status",
+    "direction",
+    "device_ip",
+    "device_port",
+    "payload_type",
+    "payload",
+    "date_created",
+    "date_updated",
+    "url",
+)
+"""Fields of an IP Command that the vendor documents as nullable: all but its sid."""
+
+COMMAND_FILTERS = ("Sim", "SimIccid", "Status", "Direction")
+"""Filters of the list of IP Commands."""
+
+
+def _some_of(*names: str) -> str:
+    """Return the pattern of some of these names, with commas between them."""
+    one = f"({'|'.join(names)})"
+    return f"^({one}(,{one})*)?$"
+
+
 LIVE = {"changes": "live"}
 """Marks what ``PATCH /_simulator/settings`` may change in a running world; everything else needs a reset."""
 
@@ -47,6 +73,31 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     settle: Annotated[float, Meta(ge=0, description="seconds from queued to sent or failed", extra=LIVE)] = 1.0
     latency: Annotated[float, Meta(ge=0, description="seconds by which the API delays each reply", extra=LIVE)] = 0.0
     list_lag: Annotated[float, Meta(ge=0, description="seconds until the list shows a new command", extra=LIVE)] = 0.0
+    get_lag: Annotated[float, Meta(ge=0, description="seconds until a new command is found by its sid", extra=LIVE)] = (
+        0.0
+    )
+    date_offset: Annotated[
+        float, Meta(description="seconds by which the Date header is ahead of date_created", extra=LIVE)
+    ] = 0.0
+    null_fields: Annotated[
+        str,
+        Meta(
+            pattern=_some_of(*COMMAND_FIELDS),
+            description="fields that are null in some rows of the list of IP Commands, such as payload,sim_sid",
+            extra=LIVE,
+        ),
+    ] = ""
+    null_ratio: Annotated[float, Meta(ge=0, le=1, description="share of the commands with these nulls", extra=LIVE)] = (
+        0.1
+    )
+    ignored_filters: Annotated[
+        str,
+        Meta(
+            pattern=_some_of(*COMMAND_FILTERS),
+            description="filters that the list of IP Commands ignores, such as Sim,Direction",
+            extra=LIVE,
+        ),
+    ] = ""
     max_concurrency: Annotated[
         int, Meta(ge=0, description="concurrent requests above which the API answers 429; 0: no limit", extra=LIVE)
     ] = 100

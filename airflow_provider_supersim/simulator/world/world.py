@@ -124,6 +124,18 @@ class World:
         self.clock.at(now + settle, self._settle, command)
         return command
 
+    def has(self, command: IpCommand) -> bool:
+        """Whether the API has not lost this command."""
+        return not self.behaviours.of(command.sim.number).forgotten
+
+    def find_command(self, sid: str) -> IpCommand | None:
+        """Return the command with this sid, if the API can find it by now."""
+        command = self.commands.by_sid(sid)
+        lag = self.options.get_lag
+        if command is None or not self.has(command) or (lag and command.created > self.clock.now() - lag):
+            return None
+        return command
+
     def receive(self, sim: Sim, data: bytes, port: int) -> IpCommand:
         """Record what a device sent as a ``from_sim`` command."""
         now = self.clock.now()
