@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_supersim.exceptions import CommandFailedError, NotSettledError
-from airflow_provider_supersim.runs.links import IP_COMMAND_URL, IpCommandLink
+from airflow_provider_supersim.runs.links import IP_COMMAND_URL, IpCommandLink, link_or_none
 from airflow_provider_supersim.words import duration
 
 if TYPE_CHECKING:
@@ -105,16 +105,22 @@ class SuperSimIpCommandOperator(BaseOperator):
         self.supersim_conn_id = supersim_conn_id
         self._hook: SuperSimHook | None = None
         self._doing = "nothing had been sent yet"
+        self._so_far = f"{sim} was sent nothing"
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send, push the sid, and wait."""
+        from airflow_provider_supersim.runs.failures import told
+
+        with told(self.log), link_or_none(context, IP_COMMAND_URL) as push_link:
+            return self._execute(context, push_link)
+
+    def _execute(self, context: Context, push_link: Callable[[str | None], None]) -> dict[str, Any]:
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
         from airflow_provider_supersim.runs import sentences
-        from airflow_provider_supersim.runs.failures import airflow_failures
         from airflow_provider_supersim.runs.waiting import wait_in_triggerer, wait_in_worker
 
         self._hook = hook = SuperSimHook(self.supersim_conn_id)
-        with airflow_failures(lambda: self._doing, self.supersim_conn_id), closing(hook):
+        with self._failures(lambda: self._doing), closing(hook):
             arguments = self._arguments()
             self._doing = f"sending to {self.sim}. The next try looks up whether the API has accepted the command"
             command = hook.run(self._send_once, arguments, context)
@@ -122,8 +128,9 @@ class SuperSimIpCommandOperator(BaseOperator):
                 f"waiting for {self.sim}: command {sentences.describe(command)}. It can still go out and cannot be "
                 "cancelled. The next try keeps waiting and sends nothing"
             )
+            self._so_far = f"the command to {self.sim} is {command.status.value}"
             context["ti"].xcom_push(key="ip_command_sid", value=command.sid)
-            context["ti"].xcom_push(key=IP_COMMAND_URL, value=command.url)
+            push_link(command.url)
             if not self.wait_for_completion:
                 return command.to_dict()
             sids = [str(command.sid)]
@@ -145,11 +152,18 @@ class SuperSimIpCommandOperator(BaseOperator):
 
         :param event: :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict
         """
-        from airflow_provider_supersim.runs.failures import airflow_failures
+        from airflow_provider_supersim.runs.failures import told
         from airflow_provider_supersim.runs.waiting import read_event
 
-        with airflow_failures(lambda: "reading the final status", self.supersim_conn_id):
+        with told(self.log), self._failures(lambda: "reading the final status"):
             return self._conclude(read_event(event))
+
+    def _failures(self, doing: Callable[[], str]) -> AbstractContextManager[None]:
+        from airflow_provider_supersim.runs.failures import SoFar, airflow_failures
+
+        return airflow_failures(
+            doing, self.supersim_conn_id, whom=f"sim {self.sim!r}", so_far=lambda: SoFar(self._so_far)
+        )
 
     def _arguments(self) -> CommandArguments:
         from airflow_provider_supersim.api.models import IpCommandRequest

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_supersim.runs.links import IP_COMMANDS_URL, IpCommandsLink
+from airflow_provider_supersim.runs.links import IP_COMMANDS_URL, IpCommandsLink, link_or_none
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -46,8 +46,9 @@ class SuperSimRolloutOperator(BaseOperator):
     that a device got the command.
 
     XCom: ``return_value`` is the summary: ``devices``, ``sent``, ``failed``, ``unsettled``, ``not_sent``, ``waves`` (a
-    list with the same counts), ``duration`` in seconds, ``commands``, ``commands_per_second``, ``halted``.
-    ``ip_commands_url`` is the API's list of the account's IP Commands, to which the task's link leads.
+    list with the same counts), ``duration`` in seconds, ``commands``, ``commands_per_second``, ``halted``. A try that
+    fails pushes it too, for tasks with another ``trigger_rule``. ``ip_commands_url`` is the API's list of the account's
+    IP Commands, to which the task's link leads.
 
     Source: https://www.twilio.com/docs/iot/supersim/api/ipcommand-resource
 
@@ -175,14 +176,15 @@ class SuperSimRolloutOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Begin a try: send, or continue with what the last one left."""
-        return self._advance(context, fresh=True)
+        with link_or_none(context, IP_COMMANDS_URL) as push_link:
+            return self._advance(context, push_link)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Continue after the trigger has fired.
 
         :param event: :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict
         """
-        return self._advance(context, fresh=False, event=event)
+        return self._advance(context, event=event)
 
     def on_kill(self) -> None:
         """Stop sending at once. The ledger has what was sent."""
@@ -238,21 +240,33 @@ class SuperSimRolloutOperator(BaseOperator):
             report_path=self.report_path,
         )
 
-    def _advance(self, context: Context, *, fresh: bool, event: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _advance(
+        self, context: Context, push_link: Callable[[str], None] | None = None, *, event: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Go on as far as it goes.
+
+        :param push_link: given when a try begins
+        :param event: given when it continues after a deferral
+        """
         from airflow_provider_supersim.api.requests import IP_COMMANDS
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
-        from airflow_provider_supersim.runs.failures import airflow_failures
+        from airflow_provider_supersim.runs.failures import SoFar, airflow_failures, told
         from airflow_provider_supersim.runs.rollout import RolloutRun
         from airflow_provider_supersim.runs.waiting import read_event, wait_in_triggerer
 
         self._hook = hook = SuperSimHook(self.supersim_conn_id)
-        with airflow_failures(lambda: _WHILE_ROLLING_OUT, self.supersim_conn_id), closing(hook):
-            if event is not None:
-                read_event(event).check_readable()
+        failures = airflow_failures(
+            lambda: _WHILE_ROLLING_OUT,
+            self.supersim_conn_id,
+            whom=f"fleet {self.fleet!r}" if self.fleet else "the request",
+            so_far=lambda: self._run.so_far if self._run else SoFar(),
+        )
+        with told(self.log), failures, closing(hook):
+            waited = read_event(event) if event is not None else None
             self._run = run = RolloutRun(self._arguments(), hook, context, self.log)
-            if fresh:
-                context["ti"].xcom_push(key=IP_COMMANDS_URL, value=f"{hook.account.base_url}{IP_COMMANDS}")
-            wait = run.advance(fresh=fresh, may_defer=self.deferrable)
+            if push_link:
+                push_link(f"{hook.account.base_url}{IP_COMMANDS}")
+            wait = run.advance(fresh=event is None, may_defer=self.deferrable, waited=waited)
             if wait is not None:
                 wait_in_triggerer(
                     self,

@@ -1,34 +1,75 @@
-"""From what the rooms below raise to exceptions that Airflow and its users tell apart."""
+"""From what the rooms below raise to exceptions that Airflow and its users tell apart.
+
+A message has up to five lines: what happened to whom, how far the task was, and last what to do. Airflow's log view
+shows 90 characters of a line, so each line begins with what matters.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowSkipException, AirflowTaskTimeout
 
 from airflow_provider_supersim import exceptions
 from airflow_provider_supersim.api.errors import (
     AuthenticationError,
     BadInputError,
+    NotConnectedError,
+    NotFoundError,
     SuperSimError,
     TooManyRequestsError,
+    UnreadableReplyError,
     Verdict,
 )
 from airflow_provider_supersim.delivery.once.journal_format import JournalError
 from airflow_provider_supersim.delivery.once.ledger import LedgerTakenError
 from airflow_provider_supersim.delivery.targets.plan import TargetsError
 from airflow_provider_supersim.delivery.waiting.watcher import StatusesUnreadableError, Waited
+from airflow_provider_supersim.hooks.supersim import SuperSimHook
 from airflow_provider_supersim.runs import sentences
 
 
+class SoFar(NamedTuple):
+    """How far a task was when it failed.
+
+    :ivar short: in a few words: ``60 of 200 sent``
+    :ivar lines: more about it, such as counts, causes, and where the report is
+    """
+
+    short: str = "nothing was sent"
+    lines: Sequence[str] = ()
+
+
 @contextmanager
-def airflow_failures(doing: Callable[[], str], conn_id: str) -> Iterator[None]:
+def told(log: Any) -> Iterator[None]:
+    """Say each line of a failure as an error of its own, because Airflow hides the message in a traceback.
+
+    :param log: the task's
+    """
+    try:
+        yield
+    except AirflowSkipException:
+        raise
+    except exceptions.SuperSimTaskError as error:
+        for line in str(error).splitlines():
+            log.error("%s", line)  # noqa: TRY400  # Airflow logs the traceback
+        raise
+
+
+@contextmanager
+def airflow_failures(
+    doing: Callable[[], str], conn_id: str, *, whom: str = "the request", so_far: Callable[[], SoFar] = SoFar
+) -> Iterator[None]:
     """Turn errors into this provider's exceptions. An error that is not known to be permanent can be retried.
 
     :param doing: says how far the task was when it was ended, and what the next try does
     :param conn_id: the connection
+    :param whom: the argument that the API may refuse, and its value: ``sim 'device-0001'``
+    :param so_far: says what was sent
     :raises SuperSimTaskError: one of its subclasses; the original error is its cause if that adds something
     """
     try:
@@ -38,9 +79,10 @@ def airflow_failures(doing: Callable[[], str], conn_id: str) -> Iterator[None]:
     except BadInputError as error:
         raise exceptions.BadArgumentError(str(error)) from None
     except SuperSimError as error:
-        raise of_api(error, conn_id) from error
+        failure = of_api(error, conn_id, whom, so_far())
+        raise failure from (None if error.verdict is Verdict.REFUSED else error)
     except StatusesUnreadableError as error:
-        raise of_unread(error.waited, conn_id) from error
+        raise of_unread(error.waited, conn_id, so_far()) from None
     except JournalError as error:
         raise exceptions.LedgerUnreadableError(str(error)) from error
     except LedgerTakenError as error:
@@ -49,47 +91,83 @@ def airflow_failures(doing: Callable[[], str], conn_id: str) -> Iterator[None]:
             "try continues from it. Nothing to do; if this happens often, workers miss their heartbeats."
         ) from error
     except CancelledError:
-        raise exceptions.TaskKilledError(f"Task killed while {doing()}.") from None
+        raise exceptions.TaskKilledError(_joined(f"Task killed while {doing()}.", *so_far().lines)) from None
     except AirflowTaskTimeout as timeout:
-        raise exceptions.TaskTimedOutError(f"execution_timeout ended the task while {doing()}.") from timeout
+        words = f"execution_timeout ended the task while {doing()}."
+        raise exceptions.TaskTimedOutError(_joined(words, *so_far().lines)) from timeout
 
 
-def of_api(error: SuperSimError, conn_id: str) -> exceptions.SuperSimTaskError:
-    """Return what a task fails with when the API did not do what was asked.
-
-    :param conn_id: the connection
-    """
+def of_api(error: SuperSimError, conn_id: str, whom: str, so_far: SoFar) -> exceptions.SuperSimTaskError:
+    """Return what a task fails with when the API did not do what was asked."""
+    where = f"Connection {_place(conn_id)}"
     codes = ", ".join(str(code) for code in (error.status, error.code) if code is not None)
     if isinstance(error, AuthenticationError):
         return exceptions.CredentialsRefusedError(
-            f"Connection {conn_id}: the API refused the credentials ({codes}). Retries do not run. Correct login and "
-            f"password, or the permissions of the key, then clear this task. {error}"
+            _joined(
+                f"{where}: the API refused the credentials ({codes}); {so_far.short}.",
+                *so_far.lines,
+                "Retries do not run. Correct login and password, or the permissions of the key, then clear this task. "
+                f"{error}",
+            )
         )
     if error.verdict is Verdict.REFUSED:
-        return exceptions.RequestRefusedError(
-            f"The API refused the request of connection {conn_id}: {error.message.rstrip('.')}. Retries do not run. "
-            f"Correct what it names, then clear this task. {error}"
-        )
+        return exceptions.RequestRefusedError(_joined(*_refused(error, conn_id, whom, so_far)))
     if isinstance(error, TooManyRequestsError):
         return exceptions.ThrottledError(
-            f"Connection {conn_id}: the API answered 429 for as long as the task tried. The next try continues. "
-            f"Find out what else uses the account, or lower max_concurrency. {error}"
+            _joined(
+                f"{where}: the API answered 429 for as long as the task tried; {so_far.short}.",
+                *so_far.lines,
+                "The next try continues. Find out what else uses the account, or lower max_concurrency. No retry left: "
+                f"clear this task. {error}",
+            )
         )
+    failing = "cannot be reached" if isinstance(error, NotConnectedError) else f"the API fails ({codes or 'no reply'})"
     return exceptions.ApiUnreachableError(
-        f"Connection {conn_id}: the API cannot be reached, or fails. The next try continues from here. "
-        f"No retry left: clear this task when the API is back. {error}"
+        _joined(
+            f"{where}: {failing}; {so_far.short}.",
+            *so_far.lines,
+            "The next try continues from here. Check DNS, proxy and firewall of the worker. No retry left: clear this "
+            f"task when the API is back. {error}",
+        )
     )
 
 
-def of_unread(waited: Waited, conn_id: str) -> exceptions.SuperSimTaskError:
+def _refused(error: SuperSimError, conn_id: str, whom: str, so_far: SoFar) -> list[str]:
+    place, said = _place(conn_id), error.message.rstrip(".")
+    codes = ", ".join(str(code) for code in (error.status, error.code) if code is not None)
+    if isinstance(error, NotConnectedError | UnreadableReplyError):  # nothing is wrong with the argument
+        first = f"Connection {place}: {said}; {so_far.short}."
+        to_do = "Correct the connection, or what stands between it and the API"
+    elif isinstance(error, NotFoundError):
+        first = f"{whom} not found ({codes}): {said}; {so_far.short}."
+        to_do = f"Check the name, and that the account of connection {place} has it"
+    else:
+        first = f"{whom} refused ({codes}): {said}; {so_far.short}."
+        to_do = f"Correct what the API names (connection {place})"
+    return [first, *so_far.lines, f"Retries do not run. {to_do}, then clear this task. {error}"]
+
+
+def of_unread(waited: Waited, conn_id: str, so_far: SoFar) -> exceptions.SuperSimTaskError:
     """Return what a task fails with when the statuses could not be read.
 
     :param waited: with an error
-    :param conn_id: the connection
     """
-    sentence = sentences.unreadable(waited, conn_id)
+    first, *others = sentences.unreadable(waited, _place(conn_id))
+    words = _joined(first, *so_far.lines, *others)
     if waited.retryable:
-        return exceptions.StatusesUnreadableError(sentence)
+        return exceptions.StatusesUnreadableError(words)
     if waited.credentials_refused:
-        return exceptions.CredentialsRefusedError(sentence)
-    return exceptions.RequestRefusedError(sentence)
+        return exceptions.CredentialsRefusedError(words)
+    return exceptions.RequestRefusedError(words)
+
+
+def _place(conn_id: str) -> str:
+    """Return the connection's id, with the host that it leads to if it can be read."""
+    try:
+        return f"{conn_id} ({urlsplit(SuperSimHook(conn_id).account.base_url).netloc})"
+    except Exception:  # noqa: BLE001  # whatever it is, the failure that is told of is another
+        return conn_id
+
+
+def _joined(*lines: str) -> str:
+    return "\n".join(lines)

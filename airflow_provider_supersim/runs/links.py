@@ -6,16 +6,42 @@ itself. A browser asks for the credentials of an account at Twilio; what KORE ha
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
+    from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
 
 # Airflow 2 asks for a link in its webserver, where nothing but XCom is left of the run.
 IP_COMMAND_URL = "ip_command_url"
 IP_COMMANDS_URL = "ip_commands_url"
+
+
+@contextmanager
+def link_or_none(context: Context, key: str) -> Iterator[Callable[[str | None], None]]:
+    """Yield what pushes a link. If the task fails before, push that there is none.
+
+    Airflow reads the link of every task that ends, and logs an error if it was not pushed.
+
+    :param key: in XCom
+    """
+    pushed = False
+
+    def push(url: str | None) -> None:
+        nonlocal pushed
+        pushed = True
+        context["ti"].xcom_push(key=key, value=url)
+
+    try:
+        yield push
+    except Exception:
+        if not pushed:
+            with suppress(Exception):  # the failure itself matters more
+                push("")
+        raise
 
 
 class IpCommandLink(BaseOperatorLink):

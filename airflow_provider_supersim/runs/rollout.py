@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
+from airflow_provider_supersim.api.errors import SuperSimError
 from airflow_provider_supersim.delivery.background import in_background
+from airflow_provider_supersim.delivery.once.ledger import LedgerTakenError
 from airflow_provider_supersim.delivery.once.store import MemoryOnly, Store
 from airflow_provider_supersim.delivery.rollout.engine import Rollout
 from airflow_provider_supersim.delivery.rollout.reasons import WindowClosed
@@ -17,12 +19,14 @@ from airflow_provider_supersim.delivery.rollout.report import write_report
 from airflow_provider_supersim.delivery.rollout.steps import End, Wait
 from airflow_provider_supersim.delivery.state.working_set import WorkingSet
 from airflow_provider_supersim.delivery.targets.plan import plan
+from airflow_provider_supersim.delivery.waiting.watcher import Waited
 from airflow_provider_supersim.exceptions import (
     RolloutHaltedError,
     RolloutIncompleteError,
     StorageError,
     WindowClosedError,
 )
+from airflow_provider_supersim.runs.failures import SoFar
 from airflow_provider_supersim.runs.stores import open_ledger, store_for
 from airflow_provider_supersim.runs.target_rows import rows
 from airflow_provider_supersim.runs.waiting import watcher_of_hook
@@ -33,20 +37,25 @@ if TYPE_CHECKING:
 
     from airflow_provider_supersim.api.client import AsyncSuperSimClient
     from airflow_provider_supersim.delivery.once.ledger import Ledger
+    from airflow_provider_supersim.delivery.rollout.progress import Progress
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
     from airflow_provider_supersim.runs.arguments import RolloutArguments
 
 PROGRESS_EVERY = 10.0  # seconds
 LOOK_UP_EVERY = 1_000  # rows, a tenth of a second
 CAUSES = 10  # that the log names at the end, the most frequent first
+CAUSES_IN_LINE = 3  # that an error names in one line
 NAMED = 5  # devices that the log names for each cause
 PROGRESS_KEY = "supersim_progress"
+SUMMARY_KEY = "return_value"
 
 
 class RolloutRun:
     """Continues a rollout in this process.
 
     :param log: the task's
+    :ivar report_written: whether this process has written the report
+    :ivar so_far: what was sent, once an error has ended the try
     :raises ValueError: ``ledger_path`` cannot be used; nothing was sent
     :raises StorageError: the report's folder cannot be made; nothing was sent
     """
@@ -60,22 +69,37 @@ class RolloutRun:
         self._rollout: Rollout | None = None
         self._end: End | None = None
         self.report_written = False
+        self.so_far = SoFar()
         if arguments.report_path:
             _make_folder(arguments.report_path)
 
-    def advance(self, *, fresh: bool, may_defer: bool) -> Wait | None:
-        """Take the rollout as far as it goes.
+    def advance(self, *, fresh: bool, may_defer: bool, waited: Waited | None = None) -> Wait | None:
+        """Take the rollout as far as it goes. If an error ends this try, leave what an end leaves all the same.
 
         :param fresh: a new try begins; otherwise one continues after a deferral
         :param may_defer: return if there is something to wait for; otherwise wait here, until the end
+        :param waited: what a deferral has brought
         :return: what to wait for; ``None`` at the end
+        :raises StatusesUnreadableError: the deferral could not read the statuses
         """
         if may_defer and isinstance(self._store, MemoryOnly):
             self._log.info("Not deferring: without a ledger a deferred task forgets what it sent. Set ledger_path.")
             may_defer = False
         arguments = self._arguments
         self._hook.limit(max_concurrency=arguments.max_concurrency, max_rate=arguments.max_rate, share=arguments.share)
-        return self._hook.run(self._advance, self._plan(), fresh, may_defer)
+        waited = waited or Waited()
+        try:
+            working_set = self._plan()
+        except SuperSimError:
+            waited.check_readable()  # it came first
+            raise
+        try:
+            return self._hook.run(self._advance, working_set, fresh, may_defer, waited)
+        except LedgerTakenError:  # the newer try knows more
+            raise
+        except BaseException:
+            self._break_off()
+            raise
 
     def conclude(self) -> dict[str, Any]:
         """Write the report, and return the summary.
@@ -86,28 +110,69 @@ class RolloutRun:
         """
         if self._end is None or self._rollout is None:
             raise RuntimeError("the rollout has not come to its end")
-        end, report_path = self._end, self._arguments.report_path
-        if report_path:
-            with ObjectStoragePath(report_path).open("wb") as stream:
-                write_report(self._rollout.rows(), stream, self._arguments.report_suffix)
-            self.report_written = True
-            self._log.info("Report with a row for each device: %s", report_path)
-        self._name_causes(self._rollout)
-        words = _in_words(end.summary)
-        if end.halted:
-            where = f"report: {report_path}" if report_path else "set report_path for a row per device"
-            raise RolloutHaltedError(
-                f"Rollout halted: {end.halted}. Retries do not run. {words} Look into the causes ({where}), then clear "
-                "this task: it continues with every device that is not yet sent."
-            )
+        end, rollout = self._end, self._rollout
+        if not end.halted and not end.left_out:
+            self._write_report(rollout)
+            self._name_causes(rollout)
+            self._log.info("Rollout complete. %s", _in_words(end.summary))
+            return end.summary
+        lines = self._leave(rollout, end.summary).lines
         if end.left_out:
             closed = any(isinstance(reason, WindowClosed) for reason in end.left_out.reasons)
-            raise (WindowClosedError if closed else RolloutIncompleteError)(
-                f"Rollout not complete: {end.left_out.sentence()}. {words} {end.left_out.outlook()} No retry left: "
-                "clear this task."
-            )
-        self._log.info("Rollout complete. %s", words)
-        return end.summary
+            first = f"Rollout not complete: {end.left_out.sentence()}."
+            to_do = f"{end.left_out.outlook()} No retry left: clear this task."
+            raise (WindowClosedError if closed else RolloutIncompleteError)("\n".join([first, *lines, to_do]))
+        clear = (
+            "it continues with every device that is not yet sent"
+            if self._arguments.on_clear == "resume"
+            else "it sends to every device again"
+        )
+        to_do = f"Retries do not run. Look into the causes, then clear this task: {clear}."
+        raise RolloutHaltedError("\n".join([f"Rollout halted: {end.halted}.", *lines, to_do]))
+
+    def _break_off(self) -> None:
+        """Leave what every end leaves, after an error has ended this try."""
+        self._hook.close()  # waits until what was running has ended and is in the ledger
+        if self._rollout is not None:
+            self._record(self._rollout.progress(rate=None))
+            self.so_far = self._leave(self._rollout, asyncio.run(self._rollout.summary(halted=False)))
+
+    def _leave(self, rollout: Rollout, summary: dict[str, Any]) -> SoFar:
+        """Leave the report, the causes and the summary of a try that fails. Nothing here hides why it fails."""
+        try:
+            self._write_report(rollout)
+        except Exception as error:  # noqa: BLE001  # whatever a storage raises
+            self._log.warning("The report was not written to %s: %s [storage]", self._arguments.report_path, error)
+        self._name_causes(rollout)
+        try:
+            self._context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)  # Airflow pushes only what succeeds
+        except Exception as error:  # noqa: BLE001  # whatever Airflow raises for a task that was ended from outside
+            self._log.warning("The summary was not pushed to XCom: %s [progress-not-recorded]", error)
+        return self._so_far(rollout, summary)
+
+    def _write_report(self, rollout: Rollout) -> None:
+        if report_path := self._arguments.report_path:
+            with ObjectStoragePath(report_path).open("wb") as stream:
+                write_report(rollout.rows(), stream, self._arguments.report_suffix)
+            self.report_written = True
+            self._log.info("Report with a row for each device: %s", report_path)
+
+    def _so_far(self, rollout: Rollout, summary: Mapping[str, Any]) -> SoFar:
+        """Say how far it is: in counts, in causes, and where there is more."""
+        short = f"{summary['sent']:,} of {summary['devices']:,} sent"
+        if summary["unsettled"]:
+            short += f", {summary['unsettled']:,} without a final status"
+        frequent = rollout.causes(CAUSES_IN_LINE, 0)
+        causes = [cause.short() for cause in frequent]
+        if others := summary["failed"] + summary["unsettled"] - sum(cause.devices for cause in frequent):
+            causes.append(f"{others:,} × for other causes")
+        if summary["not_sent"]:
+            causes.append(f"{summary['not_sent']:,} × not sent")
+        report = "No report: set report_path for a row per device."
+        if self._arguments.report_path:
+            written = f"{self._arguments.report_path} has a row for each device"
+            report = f"Report: {written if self.report_written else 'not written, see above'}."
+        return SoFar(short, [_in_words(summary), f"Causes: {'; '.join(causes) or 'none'}.", report])
 
     def _name_causes(self, rollout: Rollout) -> None:
         """Say in the log which devices have not got their command, and why: whoever reads it at night asks first."""
@@ -115,7 +180,7 @@ class RolloutRun:
             self._log.warning("Not reached: %s [not-reached]", cause.sentence())
 
     async def _advance(
-        self, client: AsyncSuperSimClient, working_set: WorkingSet, fresh: bool, may_defer: bool
+        self, client: AsyncSuperSimClient, working_set: WorkingSet, fresh: bool, may_defer: bool, waited: Waited
     ) -> Wait | None:
         arguments = self._arguments
         ledger = await open_ledger(self._store, self._context, arguments.on_clear, working_set)
@@ -128,11 +193,16 @@ class RolloutRun:
             fresh=fresh,
             poll_interval=arguments.poll_interval,
         )
-        async with in_background(self._report_progress(rollout)):
-            while isinstance(step := await rollout.advance(), Wait):
-                if may_defer:
-                    break
-                await self._wait_here(step, ledger)
+        try:
+            waited.check_readable()
+            async with in_background(self._report_progress(rollout)):
+                while isinstance(step := await rollout.advance(), Wait):
+                    if may_defer:
+                        break
+                    await self._wait_here(step, ledger)
+        except SuperSimError:
+            await rollout.look_once()
+            raise
         await self._say(rollout, rate=None)
         if isinstance(step, Wait):
             return step
@@ -161,10 +231,12 @@ class RolloutRun:
             await self._say(rollout, rate=(sent - sent_before) / (at - before) or None)
 
     async def _say(self, rollout: Rollout, *, rate: float | None) -> None:
-        progress = rollout.progress(rate=rate)
+        await asyncio.to_thread(self._record, rollout.progress(rate=rate))
+
+    def _record(self, progress: Progress) -> None:
         self._log.info("Rollout: %s", progress.line())
         try:
-            await asyncio.to_thread(self._store.set, PROGRESS_KEY, {"at": time.time(), **progress.record()})
+            self._store.set(PROGRESS_KEY, {"at": time.time(), **progress.record()})
         except Exception as error:  # noqa: BLE001  # whatever a store raises: a rollout does not depend on this value
             self._log.warning("Progress not recorded beside the ledger: %s [progress-not-recorded]", error)
 

@@ -31,9 +31,10 @@ def command_failed(command: IpCommand, sim: str) -> str:
     :param sim: what the DAG calls the SIM
     """
     return (
-        f"{sim} did not get its command: status failed, most often no network (83401). "
-        "Super SIM keeps nothing for later. Check that the device is on and its SIM is active, then clear this task to "
-        f"send again. {_name(command)}"
+        f"{sim} did not get its command: status failed, most often no network (83401).\n"
+        "Super SIM keeps nothing for later. A retry sends again. No retry left: check that the device is on and its "
+        "SIM is active, then clear this task to send again.\n"
+        f"{_name(command)}"
     )
 
 
@@ -45,7 +46,9 @@ def commands_failed(failed: Sequence[IpCommand], commands: int) -> str:
     named = _list([_name(one) for one in failed])
     return (
         f"{len(failed):,} of {count(commands, 'command')} failed, most often because the device has no network "
-        f"(83401). This sensor sends nothing: clear the task that sent them. Failed: {named}"
+        "(83401).\n"
+        "This sensor sends nothing, and is not retried. Check the devices, then clear the task that sent them.\n"
+        f"Failed: {named}"
     )
 
 
@@ -62,8 +65,8 @@ def command_not_settled(waited: Waited, sim: str, timeout: float, on_clear: str)
         else "clear this task: it keeps waiting and sends nothing"
     )
     return (
-        f"{sim}: {_still(waited)} after {duration(timeout)} (timeout). It can still go out and cannot be cancelled. "
-        f"A retry keeps waiting and sends nothing. No retry left: {clear}. If this happens often, raise timeout. "
+        f"{sim}: {_still(waited)} after {duration(timeout)} (timeout). It can still go out and cannot be cancelled.\n"
+        f"A retry keeps waiting and sends nothing. No retry left: {clear}. If this happens often, raise timeout.\n"
         f"{_evidence(waited)}"
     )
 
@@ -75,28 +78,29 @@ def commands_not_settled(waited: Waited, timeout: float) -> str:
     """
     number = len(open_commands(waited)) + len(waited.unread)
     return (
-        f"{count(number, 'command')} without a final status after {duration(timeout)} (timeout): {_still(waited)}. "
-        "They can still go out and cannot be cancelled. Clear this sensor to keep waiting; it sends nothing. "
+        f"{count(number, 'command')} without a final status after {duration(timeout)} (timeout): {_still(waited)}.\n"
+        "They can still go out and cannot be cancelled. Clear this sensor to keep waiting; it sends nothing.\n"
         f"{_evidence(waited)}"
     )
 
 
-def unreadable(waited: Waited, conn_id: str) -> str:
-    """Say that waiting ended because the statuses could not be read.
+def unreadable(waited: Waited, place: str) -> list[str]:
+    """Say that waiting ended because the statuses could not be read: a line for what happened, one for what to do.
 
-    :param conn_id: the connection
+    :param place: the connection, with its host
     """
     number = len(open_commands(waited)) + len(waited.unread)
     what = count(number, "command") if number else "the commands"
+    why = "the credentials are refused" if waited.credentials_refused else "their statuses cannot be read"
     next_try = (
         "The next try keeps waiting and sends nothing. No retry left: clear this task when the API is back"
         if waited.retryable
         else "Retries do not run. Correct what the API refuses, then clear this task"
     )
-    return (
-        f"Stopped waiting for {what}: their statuses cannot be read (connection {conn_id}). "
-        f"The commands are not affected. {next_try}. Last error: {waited.error}"
-    )
+    return [
+        f"Stopped waiting for {what}: {why}, connection {place}. The commands are not affected.",
+        f"{next_try}. Last error: {waited.error}",
+    ]
 
 
 def in_counts(waited: Waited) -> str:

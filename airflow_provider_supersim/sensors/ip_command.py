@@ -62,7 +62,9 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Defer, or continue as sensors do."""
-        with self._failures():
+        from airflow_provider_supersim.runs.failures import told
+
+        with told(self.log), self._failures():
             sids = self._sids()
             if not self.deferrable:
                 with self._with_commands_named():
@@ -80,7 +82,9 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue after a deferral."""
-        with self._with_commands_named():
+        from airflow_provider_supersim.runs.failures import told
+
+        with told(self.log), self._with_commands_named():
             return super().resume_execution(next_method, next_kwargs, context)
 
     def poke(self, context: Context) -> bool:
@@ -122,9 +126,14 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
         return waited.settled and waited.error is None
 
     def _failures(self) -> AbstractContextManager[None]:
-        from airflow_provider_supersim.runs.failures import airflow_failures
+        from airflow_provider_supersim.runs.failures import SoFar, airflow_failures
 
-        return airflow_failures(lambda: "reading statuses; a sensor sends nothing", self.supersim_conn_id)
+        return airflow_failures(
+            lambda: "reading statuses; a sensor sends nothing",
+            self.supersim_conn_id,
+            whom="ip_command_sid",
+            so_far=lambda: SoFar("a sensor sends nothing"),
+        )
 
     @contextmanager
     def _with_commands_named(self) -> Iterator[None]:

@@ -50,7 +50,7 @@ def test_how_waiting_ends(world, new_dag, play, mode):
     }
     assert {task.tries for task in ended.values()} == {1}  # nothing of this would end otherwise in a second try
     said = {name: task.errors[0] for name, task in ended.items() if task.errors}
-    assert {name: re.findall(r"\[([a-z-]+)\]$", words) for name, words in said.items()} == {
+    assert {name: re.findall(r"\[([a-z-]+)\]$", words.splitlines()[0]) for name, words in said.items()} == {
         "failed": ["command-failed"],
         "overdue": ["not-settled"],
         "unknown": ["request-refused"],

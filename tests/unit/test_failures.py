@@ -22,7 +22,7 @@ from airflow_provider_supersim.delivery.once.journal_format import JournalError
 from airflow_provider_supersim.delivery.once.ledger import LedgerTakenError
 from airflow_provider_supersim.delivery.targets.plan import Problem, TargetsError
 from airflow_provider_supersim.delivery.waiting.watcher import StatusesUnreadableError, Waited
-from airflow_provider_supersim.runs.failures import airflow_failures
+from airflow_provider_supersim.runs.failures import SoFar, airflow_failures
 
 
 def api_error(kind, verdict, status=None):
@@ -87,9 +87,48 @@ def test_an_error_of_the_api_names_the_connection_and_keeps_the_evidence(kind):
     refused = api_error(kind, Verdict.REFUSED, 400)
     with pytest.raises(exceptions.SuperSimTaskError) as caught, airflow_failures(lambda: "sending", "supersim_lab"):
         raise refused
-    assert "supersim_lab" in str(caught.value)[:90]
-    assert str(refused) in str(caught.value)
-    assert caught.value.__cause__ is refused
+    assert "onnection supersim_lab" in str(caught.value)
+    assert str(caught.value).endswith(str(refused))
+    assert caught.value.__cause__ is None  # it says no more than the message does, and would be a second traceback
+
+
+def test_an_error_that_may_pass_keeps_its_cause():
+    cut_off = api_error(errors.NoReplyError, Verdict.UNKNOWN)
+    with pytest.raises(exceptions.ApiUnreachableError) as caught, airflow_failures(lambda: "sending", "supersim_lab"):
+        raise cut_off
+    assert caught.value.__cause__ is cut_off
+
+
+@pytest.mark.parametrize(
+    ("error", "first"),
+    [
+        (api_error(errors.AuthenticationError, Verdict.REFUSED, 401), "Connection supersim_lab (api.example:8025): "),
+        (api_error(errors.ServerError, Verdict.UNKNOWN, 503), "Connection supersim_lab (api.example:8025): "),
+        (
+            api_error(errors.TooManyRequestsError, Verdict.TRY_AGAIN, 429),
+            "Connection supersim_lab (api.example:8025): ",
+        ),
+        (api_error(errors.NotConnectedError, Verdict.REFUSED), "Connection supersim_lab (api.example:8025): "),
+        (api_error(errors.NotFoundError, Verdict.REFUSED, 404), "sim 'device-0007' not found (404): "),
+        (api_error(errors.BadRequestError, Verdict.REFUSED, 400), "sim 'device-0007' refused (400): "),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_the_first_line_says_whom_and_how_far_and_the_last_names_the_connection_or_what_to_do(
+    error, first, monkeypatch
+):
+    place = {"conn_type": "supersim", "host": "https://api.example:8025", "login": "AC1", "password": "x"}
+    monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_LAB", json.dumps(place))
+    how_far = SoFar("60 of 200 sent", ["Of 200 devices: 60 sent", "Causes: none."])
+    failures = airflow_failures(lambda: "sending", "supersim_lab", whom="sim 'device-0007'", so_far=lambda: how_far)
+    with pytest.raises(exceptions.SuperSimTaskError) as caught, failures:
+        raise error
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith(first)
+    assert lines[0].endswith(f"; 60 of 200 sent. [{caught.value.code}]")
+    assert lines[1:-1] == how_far.lines
+    assert "supersim_lab (api.example:8025)" in str(caught.value)
+    assert "clear this task" in lines[-1]
 
 
 def test_a_task_that_was_killed_says_how_far_it_was():

@@ -165,8 +165,14 @@ def test_without_its_library_parquet_is_refused_before_anything_is_sent(monkeypa
             Cause("failed", "most often no network (83401)", 7, ["ship-1", "ship-2"]),
             "failed, most often no network (83401), 7 devices: ship-1, ship-2 and 5 more",
         ),
-        (Cause("not_sent", None, 1, ["ship-3"]), "not_sent, 1 device: ship-3"),
+        (Cause("queued", None, 1, ["ship-3"]), "queued, 1 device: ship-3"),
     ],
 )
 def test_a_cause_comes_before_its_devices(cause, sentence):
     assert cause.sentence() == sentence
+
+
+def test_a_cause_is_short_among_others():
+    assert Cause("failed", "most often no network (83401)", 1_234, []).short() == (
+        "1,234 × failed, most often no network (83401)"
+    )

@@ -108,11 +108,12 @@ def test_a_sensor_counts_what_had_no_final_status_in_time(waited, words):
 def test_a_wait_that_ended_early_says_for_what_and_what_the_next_try_does(retryable, next_try):
     waited = Waited(commands=[QUEUED, SENT], unread=["HG9"], error="GET … answered 401", retryable=retryable)
 
-    said = sentences.unreadable(waited, "supersim_lab")
+    what, to_do = sentences.unreadable(waited, "supersim_lab (api.example)")
 
-    assert said.startswith("Stopped waiting for 2 commands: their statuses cannot be read (connection supersim_lab)")
-    assert next_try in said
-    assert said.endswith("Last error: GET … answered 401")
+    assert what.startswith("Stopped waiting for 2 commands: their statuses cannot be read")
+    assert "connection supersim_lab (api.example)" in what
+    assert to_do.startswith(next_try)
+    assert to_do.endswith("Last error: GET … answered 401")
     with pytest.raises(StatusesUnreadableError):
         waited.check_readable()
 

@@ -112,12 +112,16 @@ def is_attempted_again(entry):
     )
 
 
+def is_missed(entry):
+    return entry is not None and facts(entry.status).counted not in (CountedAs.SENT, CountedAs.NOT_SENT)
+
+
 CONDITIONS = {
     "ANY": (ANY, lambda entry: True),
     "UNSENT": (UNSENT, is_unsent),
     "LOST": (LOST, lambda entry: entry is not None and facts(entry.status).again is SentAgain.AFTER_LOOK_UP),
     "ATTEMPTED_AGAIN": (ATTEMPTED_AGAIN, is_attempted_again),
-    "MISSED": (MISSED, lambda entry: entry is None or not facts(entry.status).good),
+    "MISSED": (MISSED, is_missed),
 }
 
 

@@ -10,7 +10,9 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
+import anyio
 import msgspec
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
@@ -44,6 +46,8 @@ log = logging.getLogger(__name__)
 #: Most commands that are waited for by name, because their sids travel through Airflow's database. A wave ends when all
 #: have a final status, so it is enough to wait for the newest, which get theirs last. Then all are looked at.
 WAITED_FOR = 5_000
+#: Seconds for the last look at the statuses when an error has ended the try. The API may be what fails.
+LAST_LOOK = 60.0
 #: Most commands whose statuses are asked for by name: sixty megabytes of the watcher's memory. If there are more, the
 #: API's list is read first, of which nothing has to be kept.
 LOOKED_AT = 100_000
@@ -144,6 +148,25 @@ class Rollout:
             await self._remember(self._state.step)
         return await self._end()
 
+    async def look_once(self) -> None:
+        """Read the statuses that can still be read, after an error has ended the try."""
+        with anyio.move_on_after(LAST_LOOK):
+            if sids := await self._all.open_sids(LOOKED_AT):
+                await self._watcher.wait(sids, interval=1, timeout=0, on_read=self._ledger.settle)
+        await self._ledger.save_changed()
+
+    async def summary(self, *, halted: bool) -> dict[str, Any]:
+        """Return what the task leaves in XCom, at any end.
+
+        :param halted: whether a gate shut
+        """
+        return summarise(
+            [Counts.build(await wave.devices.statuses()) for wave in self._waves],
+            seconds=time.time() - self._state.began,
+            commands=self.commands(),
+            halted=halted,
+        )
+
     def progress(self, *, rate: float | None) -> Progress:
         """Return how far the rollout is.
 
@@ -165,7 +188,7 @@ class Rollout:
         return (Row.build(device, self._ledger.entry(device.sim)) for device in self._working_set.stream(ANY))
 
     def causes(self, most: int, named: int) -> list[Cause]:
-        """Return why devices have no command that succeeded, the most frequent cause first.
+        """Return why commands have not succeeded, the most frequent cause first.
 
         :param most: at most this many causes
         :param named: for each cause, at most this many devices by name
@@ -299,13 +322,7 @@ class Rollout:
     async def _end(self, *, halted: str | None = None, left_out: LeftOut | None = None) -> End:
         await self._look_at_open(self._all)  # a status that was overdue may be final by now
         await self._remember(Step.ENDED)
-        summary = summarise(
-            [Counts.build(await wave.devices.statuses()) for wave in self._waves],
-            seconds=time.time() - self._state.began,
-            commands=self.commands(),
-            halted=halted is not None,
-        )
-        return End(summary, halted, left_out)
+        return End(await self.summary(halted=halted is not None), halted, left_out)
 
     async def _count_lost(self, wave: _Wave) -> int:
         """Return over how many commands of the wave an earlier try died."""

@@ -75,7 +75,7 @@ def error_of(state: str | None, error: str | None) -> str | None:
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """Why some devices have no command that succeeded.
+    """Why the commands to some devices have not succeeded.
 
     :ivar word: their status in the report
     :ivar error: why, if there is more to say
@@ -90,9 +90,15 @@ class Cause(msgspec.Struct, frozen=True):
 
     def sentence(self) -> str:
         """Say it in one line of a log, the cause first."""
-        why = f"{self.word}, {self.error}" if self.error else self.word
         more = f" and {self.devices - len(self.labels):,} more" if self.devices > len(self.labels) else ""
-        return f"{why}, {count(self.devices, 'device')}: {', '.join(self.labels)}{more}"
+        return f"{self._why()}, {count(self.devices, 'device')}: {', '.join(self.labels)}{more}"
+
+    def short(self) -> str:
+        """Say it in a line that has several causes: ``3 × failed, most often no network (83401)``."""
+        return f"{self.devices:,} × {self._why()}"
+
+    def _why(self) -> str:
+        return f"{self.word}, {self.error}" if self.error else self.word
 
 
 def check_report_path(path: str) -> str:

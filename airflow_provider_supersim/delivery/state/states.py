@@ -119,5 +119,5 @@ UNSENT = (
 ATTEMPTED_AGAIN = (
     f"(status IN ({_in(lambda one: one.again is SentAgain.WHILE_ATTEMPTS_ARE_LEFT)}) AND attempt < :attempts)"
 )
-#: No command to them has succeeded.
-MISSED = f"(status IS NULL OR status NOT IN ({_in(lambda one: one.good)}))"
+#: They had their turn, and no command to them has succeeded.
+MISSED = f"status NOT IN ({_in(lambda one: one.good or one.counted is CountedAs.NOT_SENT)})"

@@ -157,13 +157,11 @@ class WorkingSet:
     def causes(self, which: str, most: int) -> list[tuple[str | None, str | None, int]]:
         """Return state, error and number of devices for which a condition holds, the most frequent first.
 
-        Devices for which nothing was attempted come last: they are no failures.
-
         :param most: at most this many causes
         """
         found = self._select(
             f"status, error, count(*) AS devices {_PLANNED} AND {which} GROUP BY status, error"
-            " ORDER BY status IS NULL, devices DESC LIMIT :most",
+            " ORDER BY devices DESC LIMIT :most",
             0,
             self._length,
             most=most,
