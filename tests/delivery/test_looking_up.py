@@ -265,6 +265,22 @@ async def test_an_api_that_answers_5xx_to_everything_ends_the_try(
     assert commands_by_device(simulator) == once_each(targets)
 
 
+async def test_an_outage_is_told_in_sum_and_not_for_each_device(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    targets = devices(60)
+    simulator.faults({"kind": "error_before", "status": 503, "count": 120, **POST})
+
+    await send(open_client(simulator.url), targets)
+
+    begins, over = [record for record in caplog.records if "[api-failing]" in record.message]
+    assert begins.levelname == over.levelname == "WARNING"
+    assert "120 sendings without a reply, of 60 commands" in over.message
+    assert len([record for record in caplog.records if "device-" in record.message]) == 1
+    assert commands_by_device(simulator) == once_each(targets)
+
+
 async def test_a_command_over_which_the_api_breaks_counts_as_refused_while_others_are_accepted(
     simulator: Simulator,
 ) -> None:

@@ -15,6 +15,7 @@ from airflow_provider_supersim.api.errors import AuthenticationError, SuperSimEr
 from airflow_provider_supersim.api.models import Direction, IpCommand
 from airflow_provider_supersim.delivery.once.job import Job, NotNow
 from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger, fingerprint
+from airflow_provider_supersim.delivery.once.outage import Outage
 from airflow_provider_supersim.delivery.once.reconcile import Unknown, find_accepted, until_older
 from airflow_provider_supersim.delivery.state.device import Device
 from airflow_provider_supersim.delivery.state.states import State
@@ -68,6 +69,7 @@ class Dispatcher:
         self._without_outcome = 0
         self._done = anyio.Event()
         self._accepted_at = 0.0
+        self._outage = Outage()
         self._sim_sids: dict[str, str] = {}
 
     async def send(self, devices: Sequence[Device]) -> None:
@@ -117,6 +119,7 @@ class Dispatcher:
         """
         recalled = self._take_from_queue(which)
         for job in recalled:
+            self._outage.conclude(job, time.monotonic())
             self._withdraw(job, why)
         for job in self._with_workers:
             if not job.left and which(job.device):
@@ -199,6 +202,7 @@ class Dispatcher:
             self._may_leave(job.device)  # asked here too: what may not leave need not wait for the pace
             command = await self._client.send(job.device.request, may_leave=leave)
         except NotNow as why:
+            self._outage.conclude(job, time.monotonic())
             self._withdraw(job, str(why))
         except anyio.get_cancelled_exc_class():
             if not job.left:  # it waited for its turn
@@ -218,10 +222,12 @@ class Dispatcher:
 
     def _accept(self, job: Job, command: IpCommand) -> None:
         self._accepted_at = time.monotonic()
+        self._outage.conclude(job, self._accepted_at)
         self._ledger.accept(job.entry, command)
         self._on_accepted(command)
 
     def _refuse(self, job: Job, error: SuperSimError) -> None:
+        self._outage.conclude(job, time.monotonic())
         self._ledger.refuse(job.entry, error)
         self._on_refused(job.device, error)
 
@@ -229,12 +235,7 @@ class Dispatcher:
         self._ledger.withdraw(job.entry, why)
 
     def _look_up_later(self, job: Job, error: SuperSimError) -> None:
-        log.info(
-            "%s: no reply from the API; looking up whether it took the command (about %s). %s",
-            job.device.label,
-            duration(self._lag),
-            error,
-        )
+        self._outage.begin(job, error, self._lag, time.monotonic())
         job.lost(error, others_accepted_at=self._accepted_at)
         self._unknown[job.device.sim] = job
 
@@ -273,9 +274,10 @@ class Dispatcher:
         """Look up all unknown outcomes together, again and again; send again what was surely not accepted."""
         while True:
             await anyio.sleep(min(LOOK_EVERY, self._lag / 2))
+            looked_at = time.monotonic()
+            self._outage.lasts(looked_at)
             if not self._unknown:
                 continue
-            looked_at = time.monotonic()
             unknown = [
                 Unknown(sim, job.device.sim_sid, job.entry, self._ledger.since(job.entry))
                 for sim, job in self._unknown.items()
@@ -318,9 +320,10 @@ class Dispatcher:
             self._finish()
             return
         log.error(
-            "Giving up this try: the API accepted no command in %s rounds, and its list shows none. Nothing is lost; "
+            "Giving up this try: the API accepted no command for %s (%s), and its list shows none. Nothing is lost; "
             "the next try continues here. No retry left: clear this task once the API is back [api-accepts-nothing]",
-            job.in_vain,
+            duration(self._outage.seconds(time.monotonic())),
+            count(job.in_vain, "round"),
         )
         self._withdraw(job, str(error))
         raise error
