@@ -167,6 +167,11 @@ class AsyncSuperSimClient:
         """
         return self._iterate(FLEETS, {}, Fleet, page_size)
 
+    @property
+    def paused_for(self) -> float:
+        """Seconds for which the API has asked all requests of this account to wait."""
+        return self._pace.paused_for
+
     def page_size(self, collection: str) -> int:
         """Return how many items of a list to ask for at once: the most that the API takes, as far as is known.
 

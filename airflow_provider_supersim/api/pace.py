@@ -53,6 +53,11 @@ class Pace:
         """How many requests may be under way now."""
         return self._concurrency.limit
 
+    @property
+    def paused_for(self) -> float:
+        """Seconds for which the API has asked to wait."""
+        return max(0.0, self._resume_at - time.monotonic())
+
     async def run(self, request: Callable[[], Awaitable[T]], *, rated: bool) -> T:
         """Make a request when its turn comes, learn from how it ends, and return what it returns.
 

@@ -252,7 +252,6 @@ async def test_an_unknown_status_is_waited_on_and_logged_once(frozen, caplog, mo
     [
         {"kind": "error_before", "status": 503},
         {"kind": "error_before", "status": 408},
-        {"kind": "too_many_requests"},
         {"kind": "drop_before"},
         {"kind": "garbage", "body": "html"},
         {"kind": "garbage", "body": "wrong-shape"},
@@ -270,6 +269,54 @@ async def test_failures_within_the_budget_are_waited_out(frozen, caplog, fault, 
     first = next(record.message for record in caplog.records if record.message.endswith("[statuses-failing]"))
     assert "1 of 10 times in a row" in first
     assert "GET /v1/IpCommands" in first
+
+
+@pytest.mark.parametrize("number", [1, 3], ids=["read singly", "read from the list"])
+async def test_a_429_is_waited_out_and_is_no_failure(frozen, caplog, number):
+    sids = await send(frozen, number)
+    frozen.faults({"kind": "too_many_requests", "path": "/v1/", "count": 3})
+    waited = await Watcher(Clients(frozen)).wait(sids, interval=5, timeout=0)
+    assert len(waited.commands) == number
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+async def test_alone_on_an_account_with_a_lower_limit_every_status_is_read(frozen):
+    frozen.settings(latency=0.05, list_lag=3600)
+    sids = await send(frozen, 200)
+    frozen.settings(max_concurrency=90)
+    waited = await Watcher(Clients(frozen)).wait(sids, interval=5, timeout=0)
+    assert len(waited.commands) == 200
+    assert waited.error is None
+    assert _requests(frozen, SINGLE) <= 1.1 * 200
+
+
+@pytest.mark.parametrize("how", ["one look", "at the deadline"])
+async def test_the_list_is_read_on_in_one_round_while_it_shows_ours_among_those_of_others(frozen, how):
+    """Six tasks send at the same time: twelve pages of 100, of which each holds 17 of ours."""
+    ours = []
+    async with client_of(frozen, "kore") as client:
+        for _ in range(200):
+            ours.append((await client.send_ip_command("device-0001", "x", 1)).sid)
+            async with anyio.create_task_group() as group:
+                for _ in range(5):
+                    group.start_soon(client.send_ip_command, "device-0002", "x", 1)
+    frozen.forget_requests()
+    watcher, read = Watcher(Clients(frozen, "kore")), []
+    if how == "one look":
+        await watcher.look(ours, pause=PATIENCE, timeout=PATIENCE, on_read=read.append)
+    else:
+        await watcher.wait(ours, interval=PATIENCE, timeout=0, on_read=read.append)
+    assert len(read) == 200
+    assert (_requests(frozen, COMMANDS), _requests(frozen, SINGLE)) == (12, 0)
+
+
+async def test_at_the_deadline_the_list_is_read_on_while_it_is_cheaper(frozen):
+    ours = await send(frozen, 150, "kore")
+    for _ in range(3):
+        await send(frozen, 200, "kore")  # newer: six pages, and none of them shows ours
+    waited = await Watcher(Clients(frozen, "kore")).wait(ours, interval=PATIENCE, timeout=0)
+    assert len(waited.commands) == 150
+    assert (_requests(frozen, COMMANDS), _requests(frozen, SINGLE)) == (8, 0)
 
 
 async def test_ten_failed_looks_in_a_row_end_the_wait_and_waiting_again_may_help(frozen):

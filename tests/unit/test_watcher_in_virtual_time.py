@@ -10,6 +10,7 @@ import asyncio
 import math
 import sys
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -17,11 +18,20 @@ import anyio
 import pytest
 from virtual_time import VirtualTimeLoop
 
-from airflow_provider_supersim.api.errors import ServerError, Verdict
+from airflow_provider_supersim.api.errors import (
+    AuthenticationError,
+    BadInputError,
+    BadRequestError,
+    NotFoundError,
+    ServerError,
+    TooManyRequestsError,
+    Verdict,
+)
 from airflow_provider_supersim.api.models import Direction, IpCommand, PayloadType, Status
 from airflow_provider_supersim.api.requests import IP_COMMANDS
 from airflow_provider_supersim.delivery.waiting import watcher as watch
-from airflow_provider_supersim.delivery.waiting.watcher import PAUSES, Watcher
+from airflow_provider_supersim.delivery.waiting.status_reader import HOPELESS
+from airflow_provider_supersim.delivery.waiting.watcher import PAUSES, StatusesUnreadableError, Watcher
 
 pytestmark = pytest.mark.anyio
 
@@ -48,12 +58,15 @@ class Api:
     """An account whose commands are all settled at one time. Each request takes no time."""
 
     vendor = SimpleNamespace(max_concurrency=100)
+    paused_for = 0.0
 
     def __init__(self, sids=("HG1",), settled_at=math.inf):
         self.sids = sids
         self.settled_at = settled_at
         self.asked = []  # when each request came
-        self.error = None
+        self.error = None  # of each request
+        self.refusals = {}  # by sid: the error of its single read
+        self.listed = True  # the list shows the commands
         self.hangs = False
 
     @asynccontextmanager
@@ -65,6 +78,8 @@ class Api:
 
     async def get_ip_command(self, sid):
         await self._answer()
+        if sid in self.refusals:
+            raise self.refusals[sid]
         return self._command(sid)
 
     async def iter_ip_commands(self, *, direction):
@@ -72,7 +87,8 @@ class Api:
         for number, sid in enumerate(self.sids):
             if number % self.page_size(IP_COMMANDS) == 0:
                 await self._answer()
-            yield self._command(sid)
+            if self.listed:
+                yield self._command(sid)
 
     async def _answer(self):
         self.asked.append(now())
@@ -209,7 +225,12 @@ async def test_an_error_of_one_waiter_ends_no_other_wait():
         (math.nan, 60, ValueError),
         (5, -1, ValueError),
         (5, math.nan, ValueError),
-        ("5", 60, TypeError),
+        ("5", 60, ValueError),
+        (timedelta(seconds=5), 60, ValueError),
+        (None, 60, ValueError),
+        (True, 60, ValueError),
+        (5, "60", ValueError),
+        (5, timedelta(seconds=60), ValueError),
     ],
 )
 async def test_an_argument_that_cannot_be_right_ends_no_other_wait(interval, timeout, error):
@@ -222,6 +243,131 @@ async def test_an_argument_that_cannot_be_right_ends_no_other_wait(interval, tim
 
     assert (await other).settled
     assert len(api.asked) <= 4
+
+
+@pytest.mark.parametrize("sid", ["", "..", ".", "HG 1", "HG1/x", "HG1?x", None, 7])
+async def test_a_sid_that_can_be_none_ends_no_other_wait(sid):
+    api = Api(["HG1"], settled_at=now() + 12)
+    watcher = Watcher(api)
+    other = asyncio.create_task(watcher.wait(["HG1"], interval=5, timeout=60))
+    await anyio.sleep(1)
+    with pytest.raises(BadInputError, match="sid"):
+        await watcher.wait([sid], interval=5, timeout=60)
+
+    assert (await other).settled
+
+
+def refusal(status):
+    kind = {403: AuthenticationError, 404: NotFoundError}.get(status, BadRequestError)
+    return kind("no", request="GET /v1/IpCommands/HG2", verdict=Verdict.REFUSED, status=status)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("status", [400, 403, 404, 414])
+async def test_a_command_that_the_api_refuses_to_show_ends_its_own_wait_alone(status, listed):
+    api = Api(["HG1", *[f"HG{number}" for number in range(3, 9)]], settled_at=now() + 12)
+    api.refusals["HG2"], api.listed = refusal(status), listed
+    watcher = Watcher(api)
+    others = [asyncio.create_task(watcher.wait([sid], interval=5, timeout=60)) for sid in api.sids]
+    refused = await watcher.wait(["HG2"], interval=5, timeout=60)
+
+    assert (refused.unread, refused.retryable) == (["HG2"], False)
+    assert f"answered {status}" in refused.error
+    assert all([(await other).settled for other in others])
+
+
+async def test_a_look_goes_on_without_the_command_that_the_api_refuses_to_show(caplog):
+    api, read = Api([f"HG{number}" for number in range(3, 90)]), []
+    api.refusals["HG2"] = refusal(403)
+    await Watcher(api).look(["HG2", *api.sids], pause=5, timeout=60, on_read=read.append)
+
+    assert sorted(command.sid for command in read) == sorted(api.sids)
+    assert [record.message[:3] for record in caplog.records if record.message.endswith("[status-refused]")] == ["HG2"]
+
+
+async def test_whoever_waits_for_many_asks_again_for_the_one_that_is_refused_and_not_without_a_pause():
+    api = Api(["HG1"], settled_at=now() + 1)
+    api.refusals["HG2"] = refusal(404)
+    began = now()
+    waited = await Watcher(api).wait(["HG1", "HG2"], interval=5, timeout=60, on_read=lambda _: None)
+
+    assert (waited.error, now() - began) == (None, pytest.approx(60, abs=0.1))
+    assert len(api.rounds()) < 12
+
+
+async def test_one_single_read_that_fails_keeps_no_other_from_being_read():
+    api, read = Api([f"HG{number}" for number in range(25)]), []
+    api.listed = False
+    api.refusals["HG7"] = ServerError("down", request="GET", verdict=Verdict.TRY_AGAIN, status=503)
+    looking = asyncio.create_task(Watcher(api).look(api.sids, pause=5, timeout=600, on_read=read.append))
+    await anyio.sleep(1)
+    assert sorted(command.sid for command in read) == sorted(set(api.sids) - {"HG7"})
+
+    await anyio.sleep(20)
+    api.refusals.clear()
+    await looking
+    assert len(read) == 25
+
+
+async def test_when_every_single_read_fails_a_round_gives_up_early():
+    api = Api([f"HG{number}" for number in range(2_000)])
+    api.listed = False
+    error = ServerError("down", request="GET", verdict=Verdict.TRY_AGAIN, status=503)
+    api.refusals = dict.fromkeys(api.sids, error)
+    with pytest.raises(StatusesUnreadableError):
+        await Watcher(api).look(api.sids, pause=5, timeout=3600, on_read=lambda _: None)
+    assert len(api.asked) < 10 * (100 + HOPELESS)
+
+
+async def test_busy_is_no_failure(caplog):
+    api = Api(settled_at=now() + 3600)
+    api.error = TooManyRequestsError("busy", request="GET", verdict=Verdict.TRY_AGAIN, status=429)
+    waiting = asyncio.create_task(Watcher(api).wait(["HG1"], interval=5, timeout=7200))
+    await anyio.sleep(3600)  # in which each client has waited two minutes for each request
+    api.error = None
+    assert (await waiting).settled
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_look_that_reads_nothing_ends_a_while_after_its_time(hangs):
+    api = Api()
+    api.hangs = hangs
+    api.error = TooManyRequestsError("busy", request="GET", verdict=Verdict.TRY_AGAIN, status=429)
+    began = now()
+    with pytest.raises(StatusesUnreadableError) as failure:
+        await Watcher(api).look(["HG1"], pause=5, timeout=3, on_read=lambda _: None)
+
+    assert now() - began == pytest.approx(3 + watch.GRACE, abs=0.1)
+    assert (failure.value.waited.unread, failure.value.waited.retryable) == ([], True)
+
+
+async def test_a_look_that_the_api_has_asked_to_pause_goes_on_after_the_pause():
+    api, until = Api(), now() + 300
+    api.error = TooManyRequestsError("busy", request="GET", verdict=Verdict.TRY_AGAIN, status=429)
+    type(api).paused_for = property(lambda _: max(0.0, until - now()))
+    try:
+        looking = asyncio.create_task(Watcher(api).look(["HG1"], pause=5, timeout=3, on_read=lambda _: None))
+        await anyio.sleep(300)
+        assert not looking.done()
+        api.error = None
+        await looking
+    finally:
+        type(api).paused_for = 0.0
+
+
+async def test_a_look_goes_on_for_as_long_as_it_reads_some():
+    class Slow(Api):
+        async def get_ip_command(self, sid):
+            await anyio.sleep(20)
+            return await super().get_ip_command(sid)
+
+    api, read = Slow([f"HG{number}" for number in range(10)]), []
+    api.vendor = SimpleNamespace(max_concurrency=1)
+    api.listed = False
+    began = now()
+    await Watcher(api).look(api.sids, pause=5, timeout=0, on_read=read.append)
+    assert (len(read), now() - began) == (10, pytest.approx(200, abs=1))
 
 
 @pytest.mark.parametrize("one_by_one", [False, True])

@@ -283,7 +283,7 @@ class Rollout:
     async def _open_statuses(self, wave: _Wave) -> Wait | None:
         """Look at the statuses that are not final; return the wait for them, if there are any and time is left."""
         deadline = self._last_left(wave) + self._rules.wave_timeout
-        await self._look_at_open(wave.devices)
+        await self._look_at_open(wave.devices, until=deadline)
         sids = await wave.devices.open_sids(WAITED_FOR)
         if not sids or time.time() >= deadline:
             return None
@@ -295,8 +295,11 @@ class Rollout:
         await self._remember(step)
         return Wait(sids, why.passes_at, why)
 
-    async def _look_at_open(self, devices: Positions) -> None:
-        """Read the status of every command without a final one."""
+    async def _look_at_open(self, devices: Positions, *, until: float = 0.0) -> None:
+        """Read the status of every command without a final one.
+
+        :param until: a point in time up to which statuses that cannot be read are no failure; default: now
+        """
         sids = await devices.open_sids(LOOKED_AT + 1)
         if len(sids) > LOOKED_AT:
             await self._dispatcher.read_list()
@@ -304,7 +307,8 @@ class Rollout:
             sids = await devices.open_sids(LOOKED_AT)
         if sids:
             # Each one must be read: a gate must not judge by old news.
-            await self._watcher.look(sids, pause=self._poll_interval, on_read=self._ledger.settle)
+            timeout = max(0.0, until - time.time())
+            await self._watcher.look(sids, pause=self._poll_interval, timeout=timeout, on_read=self._ledger.settle)
         await self._ledger.save_changed()
 
     async def _broken_rule(self, evidence: Evidence) -> str | None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
+import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
@@ -16,9 +18,18 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import msgspec
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
-from airflow_provider_supersim.api.errors import AuthenticationError, BadInputError, SuperSimError
+from airflow_provider_supersim.api.errors import (
+    AuthenticationError,
+    BadInputError,
+    NoReplyError,
+    SuperSimError,
+    TooManyRequestsError,
+    Verdict,
+)
 from airflow_provider_supersim.api.models import IpCommand, Status, parse_field
+from airflow_provider_supersim.api.requests import IP_COMMANDS
 from airflow_provider_supersim.delivery.waiting.status_reader import StatusReader
+from airflow_provider_supersim.words import duration
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +42,8 @@ JITTER = 0.1
 #: Seconds after a deadline that a round under way gets to end.
 GRACE = 30.0
 KNOWN_STATUSES = frozenset(Status)
+#: What can be a sid. One that is well formed is not needed: what else the API gives out must be readable too.
+_SID = re.compile(r"[0-9A-Za-z]+")
 
 OnRead = Callable[[IpCommand], None]
 
@@ -98,19 +111,27 @@ class Waited(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Waiter:
-    """One call of :meth:`Watcher.wait`: the commands that are not settled yet, and what was read of all."""
+    """One who waits: the commands that are still to be read, and what was read of all.
 
-    def __init__(self, sids: Iterable[str], interval: float, deadline: float, on_read: OnRead | None) -> None:
+    :param once: a command is done when it was read, whatever its status
+    """
+
+    def __init__(
+        self, sids: Iterable[str], interval: float, deadline: float, on_read: OnRead | None, *, once: bool = False
+    ) -> None:
         self.open = set(sids)
         self.read: dict[str, IpCommand] = {}
         self.on_read = on_read
         self.interval = interval
         self.deadline = deadline
+        self.once = once
+        self.heard_at = _now()
         self.done: asyncio.Future[Waited] = asyncio.get_running_loop().create_future()
 
     def take(self, command: IpCommand) -> None:
-        """Keep what was read, or hand it on; end the wait with the last command that is settled."""
+        """Keep what was read, or hand it on; end the wait with the last command that is done."""
         sid = str(command.sid)
+        self.heard_at = _now()
         if self.on_read:
             try:
                 self.on_read(command)
@@ -118,22 +139,37 @@ class _Waiter:
                 self.fail(error)
         else:
             self.read[sid] = command
-        if command.status.settled:
+        if self.is_done(command):
             self.open.discard(sid)
             if not self.open:
                 self.end()
 
-    def result(self, error: SuperSimError | None = None) -> Waited:
+    def lose(self, sid: str, error: SuperSimError | BadInputError) -> None:
+        """Note that the API refuses to show a command. Whoever waits for a Fleet waits for the others."""
+        self.heard_at = _now()
+        if self.once:
+            log.warning("%s has no status: the API refuses to show it. %s [status-refused]", sid, error)
+            self.open.discard(sid)
+            if not self.open:
+                self.end()
+        elif not self.on_read:
+            self.end(error)
+
+    def is_done(self, command: IpCommand) -> bool:
+        """Tell whether the command need not be read again for this one."""
+        return self.once or command.status.settled
+
+    def result(self, error: SuperSimError | BadInputError | None = None) -> Waited:
         """Return what is known now."""
         return Waited(
             commands=list(self.read.values()),
             unread=[] if self.on_read else sorted(self.open - self.read.keys()),
             error=str(error) if error else None,
-            retryable=error is None or error.retryable,
+            retryable=error is None or (isinstance(error, SuperSimError) and error.retryable),
             credentials_refused=isinstance(error, AuthenticationError),
         )
 
-    def end(self, error: SuperSimError | None = None) -> None:
+    def end(self, error: SuperSimError | BadInputError | None = None) -> None:
         """End the wait with what is known."""
         if not self.done.done():
             self.done.set_result(self.result(error))
@@ -162,6 +198,9 @@ class Watcher:
         self._pause = PAUSES[0]  # in intervals
         self._quiet_rounds = 0
         self._failed_rounds = 0
+        self._read_in_round = 0
+        self._last_error: SuperSimError | None = None
+        self._client: AsyncSuperSimClient | None = None
         self._new_statuses: set[str] = set()
 
     async def wait(
@@ -174,11 +213,13 @@ class Watcher:
         :param timeout: seconds from now; with 0 each status is read once
         :param on_read: called with each command as it is read; the result then names no commands. What it raises ends
             this wait
-        :raises ValueError: the interval is not more than 0, or the timeout less than 0
+        :raises ValueError: a sid can be none, the interval is not more than 0, or the timeout less than 0
         """
-        if not (interval > 0 and timeout >= 0):
-            raise BadInputError(f"interval must be above 0 and timeout 0 or more, got {interval!r} and {timeout!r}")
+        _check_seconds("poll_interval", interval, above_zero=True)
+        _check_seconds("timeout", timeout, above_zero=False)
         waiter = _Waiter(sids, interval, _now() + timeout, on_read)
+        for sid in waiter.open:
+            _check_sid(sid)
         if not waiter.open:
             return Waited()
         self._add(waiter)
@@ -190,24 +231,34 @@ class Watcher:
         finally:
             self._remove(waiter)
 
-    async def look(self, sids: Iterable[str], *, pause: float, on_read: OnRead) -> None:
+    async def look(self, sids: Iterable[str], *, pause: float, timeout: float, on_read: OnRead) -> None:
         """Read the status of each command once, and come back when all were read.
 
         :param pause: seconds between two rounds, while some could not be read
+        :param timeout: seconds in which all must be read. It goes on after that for as long as it reads some
         :param on_read: called with each command as it is read
-        :raises StatusesUnreadableError: the budget for failed rounds is spent
+        :raises StatusesUnreadableError: a command could not be read in this time, or the budget for failed rounds is
+            spent
         """
-        unread = set(sids)
+        waiter = _Waiter(sids, pause, math.inf, on_read, once=True)
+        if not waiter.open:
+            return
+        deadline = _now() + timeout
+        self._add(waiter)
+        try:
+            while (left := max(deadline, waiter.heard_at, self._resumes_at()) + GRACE - _now()) > 0:
+                await asyncio.wait([waiter.done], timeout=left)
+                if waiter.done.done():
+                    waiter.done.result().check_readable()
+                    return
+        finally:
+            self._remove(waiter)
+        waiter.result(self._last_error or _no_reply()).check_readable()
 
-        def take(command: IpCommand) -> None:
-            unread.discard(str(command.sid))
-            on_read(command)
-
-        while True:
-            (await self.wait(unread, interval=1, timeout=0, on_read=take)).check_readable()
-            if not unread:
-                return
-            await asyncio.sleep(pause)
+    def _resumes_at(self) -> float:
+        """Return when requests may leave again if the API has asked for a pause; 0 if it has not."""
+        pause = self._client.paused_for if self._client else 0.0
+        return _now() + pause if pause else 0.0
 
     def _add(self, waiter: _Waiter) -> None:
         self._waiters.add(waiter)
@@ -224,16 +275,22 @@ class Watcher:
     def _remove(self, waiter: _Waiter) -> None:
         self._waiters.discard(waiter)
         for sid in waiter.open:
-            self._by_sid[sid].discard(waiter)
-            if not self._by_sid[sid]:
-                del self._by_sid[sid]
+            self._forget(sid, waiter)
         if not self._waiters:
             self._wake.set()
+
+    def _forget(self, sid: str, waiter: _Waiter) -> None:
+        """Note that the waiter does not wait for this command any more."""
+        waiters = self._by_sid[sid]
+        waiters.discard(waiter)
+        if not waiters:
+            del self._by_sid[sid]
 
     async def _poll(self) -> None:
         try:
             while self._waiters:  # again if a waiter came while the client was closing
                 async with self._open_client() as client:
+                    self._client = client
                     while self._waiters:
                         self._round_began = _now()
                         await self._round(client)
@@ -244,36 +301,48 @@ class Watcher:
                 waiter.fail(error)
 
     async def _round(self, client: AsyncSuperSimClient) -> None:
-        before = len(self._by_sid)
+        before, self._read_in_round = len(self._by_sid), 0
         overdue = [waiter for waiter in self._waiters if waiter.deadline <= self._round_began]
         try:
             await self._reader.read(client, set(self._by_sid), {sid for waiter in overdue for sid in waiter.open})
         except SuperSimError as error:
-            self._failed_rounds += 1
-            if error.retryable and self._failed_rounds < FAILED_ROUNDS:
-                log.warning(
-                    "Statuses cannot be read (%s of %s times in a row), trying again: %s [statuses-failing]",
-                    self._failed_rounds,
-                    FAILED_ROUNDS,
-                    error,
-                )
-            else:
+            self._last_error = error
+            if not error.retryable or not self._may_go_on(error):
                 self._failed_rounds = 0  # waiters that come later have the whole budget
                 overdue = []
                 for waiter in self._waiters:
                     waiter.end(error)
         else:
-            self._failed_rounds = 0
+            self._failed_rounds, self._last_error = 0, None
             self._quiet_rounds = self._quiet_rounds + 1 if len(self._by_sid) >= before else 0
         for waiter in overdue:
             waiter.end()
 
+    def _may_go_on(self, error: SuperSimError) -> bool:
+        """Count a failed round; return whether the budget allows another one."""
+        if self._read_in_round:
+            self._failed_rounds = 0
+        elif not isinstance(error, TooManyRequestsError):  # busy is not broken
+            self._failed_rounds += 1
+            if self._failed_rounds >= FAILED_ROUNDS:
+                return False
+            log.warning(
+                "Statuses cannot be read (%s of %s times in a row), trying again: %s [statuses-failing]",
+                self._failed_rounds,
+                FAILED_ROUNDS,
+                error,
+            )
+        return True
+
     def _take(self, command: IpCommand) -> None:
+        self._read_in_round += 1
         if command.status not in KNOWN_STATUSES:
             self._warn_of(command.status)
         sid = str(command.sid)
-        for waiter in self._by_sid.pop(sid, ()) if command.status.settled else self._by_sid.get(sid, ()):
+        for waiter in tuple(self._by_sid.get(sid, ())):
             waiter.take(command)
+            if waiter.is_done(command):
+                self._forget(sid, waiter)
 
     def _warn_of(self, status: Status) -> None:
         """Warn of a status that this version does not know, once for each."""
@@ -285,9 +354,12 @@ class Watcher:
                 status.value,
             )
 
-    def _gone(self, sid: str, error: SuperSimError) -> None:
-        for waiter in self._by_sid.get(sid, ()):
-            waiter.end(error)
+    def _gone(self, sid: str, error: SuperSimError | BadInputError) -> None:
+        self._read_in_round += 1  # an answer, although not a status
+        for waiter in tuple(self._by_sid.get(sid, ())):
+            waiter.lose(sid, error)
+            if waiter.once:
+                self._forget(sid, waiter)
 
     async def _rest(self) -> None:
         """Sleep for a pause, or until the next deadline, so that each wait ends right after a look."""
@@ -311,6 +383,23 @@ class Watcher:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _no_reply() -> SuperSimError:
+    words = f"no status could be read for {duration(GRACE)}"
+    return NoReplyError(words, request=f"GET {IP_COMMANDS}", verdict=Verdict.TRY_AGAIN)
+
+
+def _check_seconds(name: str, value: object, *, above_zero: bool) -> None:
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not (number > 0 or (number == 0 and not above_zero)):
+        least = "above 0" if above_zero else "0 or more"
+        raise BadInputError(f"{name} must be a number of seconds, {least}, got {value!r}")
+
+
+def _check_sid(sid: object) -> None:
+    if not isinstance(sid, str) or not _SID.fullmatch(sid):
+        raise BadInputError(f"the sid of an IP Command must be HG and 32 hexadecimal digits, got {str(sid)[:80]!r}")
 
 
 #: By event loop and account. A watcher lives as long as something holds it, as all who wait do.
