@@ -1,4 +1,4 @@
-"""Counts and durations in words, for log lines and errors."""
+"""Counts, durations and words from outside, for log lines and errors."""
 
 from __future__ import annotations
 
@@ -39,3 +39,15 @@ def clock(moment: float, timezone: str | None = None) -> str:
     today = pendulum.instance(datetime.now(UTC)).in_timezone(timezone or "UTC").date()
     date = "" if local.date() == today else f"{local.format('D MMM', locale='en')} "
     return f"{date}{local.format('HH:mm')} {timezone or 'UTC'}"
+
+
+def quoted(text: str, longest: int = 300) -> str:
+    """Return words from outside as a part of one line: without line breaks and control characters, and cut.
+
+    Otherwise such words could forge log lines, steer a terminal, or fill the log.
+
+    :param longest: characters of the result, at most
+    """
+    line = " ".join(text.split(maxsplit=longest))  # the rest after so many words is cut anyway
+    line = line if len(line) <= longest else f"{line[: longest - 1]}…"
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)

@@ -74,7 +74,7 @@ class ClientCredentialsAuth(Auth):
     fails, it fails for all of them.
 
     :param auth_url: the token endpoint
-    :param timeout: seconds for the connection, and again for each part of the reply
+    :param timeout: seconds for a token request in all
     """
 
     def __init__(self, auth_url: str, client_id: str, client_secret: str, *, timeout: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -23,10 +24,14 @@ from airflow_provider_supersim.api.errors import (
 )
 from airflow_provider_supersim.api.models import Fleet, IpCommand, IpCommandRequest, Resource, Sim
 from airflow_provider_supersim.api.pace import Pace
-from airflow_provider_supersim.api.requests import FLEETS, IP_COMMANDS, SIMS, Endpoint, describe
+from airflow_provider_supersim.api.paging import Pages
+from airflow_provider_supersim.api.requests import FLEETS, IP_COMMANDS, SIMS, Endpoint
 from airflow_provider_supersim.api.signatures import with_arguments_of
 from airflow_provider_supersim.api.transport import Transport
 from airflow_provider_supersim.api.vendors import Vendor
+from airflow_provider_supersim.words import count
+
+log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
@@ -51,7 +56,7 @@ class AsyncSuperSimClient:
     :param vendor: the account's vendor, one of :data:`~airflow_provider_supersim.api.vendors.VENDORS`
     :param auth: signs the requests in
     :param base_url: URL of the API, such as a simulator's; default: the vendor's own
-    :param timeout: seconds for the connection, and again for each part of the reply; default 30
+    :param timeout: seconds for a request in all, from the connection to the last byte of the reply; default 30
     :param pace: what all clients of the account share; default: a pace of its own
     :param ca_bundle: path of a CA bundle, for a proxy that signs for the API; default: the system's
     :param keep_trying: seconds after its first failure for which a request is made again, if that is safe; default 120
@@ -78,6 +83,7 @@ class AsyncSuperSimClient:
         self._keep_trying = keep_trying
         self._wait_if_busy = wait_if_busy
         self._small_pages: set[str] = set()  # lists whose documented page size the API refused
+        self._skipped: set[str] = set()  # lists with rows that could not be read; each is said once
         self._date: datetime | None = None
         self._dated_at = 0.0
         self._date_header: str | None = None
@@ -204,17 +210,24 @@ class AsyncSuperSimClient:
         self, collection: str, query: Mapping[str, str | None], kind: type[R], page_size: int | None
     ) -> AsyncIterator[R]:
         request, page = await self._first_page(collection, query, kind, page_size)
+        pages: Pages[R] = Pages(request)
         while True:
-            for item in page.items:
+            self._say_skipped(collection, page.skipped)
+            for item in pages.new_rows(page):
                 yield item
             if not page.next_page_url:
                 return
-            following = self._endpoint.next_page(page.next_page_url)
-            if following.url == request.url:
-                raise UnreadableReplyError(
-                    "the list's next page is the same page again", request=describe(request), verdict=Verdict.REFUSED
-                )
-            request, page = following, await self._call(following, replies.read_page, kind)
+            following = pages.follow(self._endpoint.next_page(page.next_page_url))
+            page = await self._call(following, replies.read_page, kind)
+
+    def _say_skipped(self, collection: str, rows: int) -> None:
+        if rows and collection not in self._skipped:
+            self._skipped.add(collection)
+            log.warning(
+                "Skipped %s of the list %s: the API sent what cannot be read. The other rows are used. [rows-skipped]",
+                count(rows, "row"),
+                collection,
+            )
 
     async def _first_page(
         self, collection: str, query: Mapping[str, str | None], kind: type[R], page_size: int | None

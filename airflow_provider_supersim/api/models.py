@@ -1,7 +1,7 @@
 """The API's resources and the one request that sends a command.
 
 Source: https://www.twilio.com/docs/iot/supersim/api, the pages of the *IpCommands*, *Sims* and *Fleets* resources.
-Every field but the enumerations may be null there. Fields and values that the vendor adds later must not break reading.
+Every field may be null there, or missing. Fields and values that the vendor adds later must not break reading.
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ import msgspec
 from pendulum import DateTime, instance
 
 from airflow_provider_supersim.api.errors import BadInputError
+from airflow_provider_supersim.words import quoted
 
 MAX_PAYLOAD_BYTES = 1300  # as the device gets it: UTF-8 bytes of text, decoded bytes of binary
+LONGEST_VALUE = 40  # characters of a value that an enumeration does not know
 
 
 class _OpenEnum(StrEnum):
-    """An enumeration that accepts an unknown value and keeps it as it came."""
+    """An enumeration that accepts an unknown value and keeps it as it came, cut to one short line."""
 
     @classmethod
     def _missing_(cls, value: object) -> _OpenEnum | None:
         if not isinstance(value, str):
             return None
+        value = quoted(value, LONGEST_VALUE)
         member = str.__new__(cls, value)
         member._name_ = member._value_ = value
         return member
@@ -40,12 +43,16 @@ class _OpenEnum(StrEnum):
 
 
 class Status(_OpenEnum):
-    """How far an IP Command is. ``sent`` does not prove that the device got it."""
+    """How far an IP Command is. ``sent`` does not prove that the device got it.
+
+    ``unstated``: the API gave no status, or none that can be read.
+    """
 
     QUEUED = "queued"
     SENT = "sent"
     RECEIVED = "received"
     FAILED = "failed"
+    UNSTATED = "unstated"
 
     @property
     def settled(self) -> bool:
@@ -77,13 +84,17 @@ class PayloadType(_OpenEnum):
 
 
 class SimStatus(_OpenEnum):
-    """The state of a SIM. Only a ``ready`` or ``active`` SIM can be sent a command."""
+    """The state of a SIM. Only a ``ready`` or ``active`` SIM can be sent a command.
+
+    ``unstated``: the API gave no status, or none that can be read.
+    """
 
     NEW = "new"
     READY = "ready"
     ACTIVE = "active"
     INACTIVE = "inactive"
     SCHEDULED = "scheduled"
+    UNSTATED = "unstated"
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,20 +117,20 @@ class IpCommand(Resource, frozen=True, kw_only=True):
     ``device_ip`` is null until the command was sent. ``payload`` is base64 if ``payload_type`` is ``binary``.
     """
 
-    status: Status
-    direction: Direction
+    status: Status = Status.UNSTATED
+    direction: Direction | None = None
     sim_sid: str | None = None
     sim_iccid: str | None = None
     device_ip: str | None = None
     device_port: int | None = None
-    payload_type: PayloadType
+    payload_type: PayloadType | None = None
     payload: str | None = None
 
 
 class Sim(Resource, frozen=True, kw_only=True):
     """A Super SIM (``HS…``)."""
 
-    status: SimStatus
+    status: SimStatus = SimStatus.UNSTATED
     unique_name: str | None = None
     iccid: str | None = None
     fleet_sid: str | None = None
@@ -243,7 +254,7 @@ def _encode(payload: object, payload_type: str | None) -> tuple[str, PayloadType
 def _compact_json(payload: object) -> str:
     try:
         return json.dumps(payload, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise BadInputError(f"payload cannot be written as JSON: {error}") from None
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from airflow_provider_supersim.api.errors import BadInputError, UnreadableReplyError, Verdict
 from airflow_provider_supersim.api.models import IpCommandRequest
+from airflow_provider_supersim.words import quoted
 
 IP_COMMANDS = "/v1/IpCommands"
 SIMS = "/v1/Sims"
@@ -24,7 +25,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Builds the requests of one client.
 
     :ivar origin: URL of the API, without a slash at its end
-    :ivar timeout: seconds for the connection, and again for each part of the reply
+    :ivar timeout: seconds for a request in all
     """
 
     origin: str
@@ -72,12 +73,13 @@ class Endpoint(msgspec.Struct, frozen=True):
             raise _astray("an address that cannot be read", self.origin) from None
         if _origin(url) != _origin(home) or url.userinfo:
             raise _astray(f"{url.scheme}://{url.host}", self.origin)
+        url = url.copy_with(fragment=None)  # it names no other page
         return httpx.Request("GET", url, headers=_HEADERS, extensions=_extensions(self.timeout, repeatable=True))
 
 
 def _astray(where: str, origin: str) -> UnreadableReplyError:
     return UnreadableReplyError(
-        f"the list continues at {where}, not at {origin}; not followed there",
+        f"the list continues at {quoted(where, 100)}, not at {origin}; not followed there",
         request="GET of the next page",
         verdict=Verdict.REFUSED,
     )
@@ -95,7 +97,7 @@ def _extensions(timeout: float, *, repeatable: bool) -> dict[str, object]:
 def post_form(url: str, form: Mapping[str, str | int], timeout: float, *, repeatable: bool) -> httpx.Request:
     """Return the POST of a form.
 
-    :param timeout: seconds for the connection, and again for each part of the reply
+    :param timeout: seconds for the request in all
     :param repeatable: the same request can be made twice without harm
     """
     return _post(url, urlencode(form), timeout, repeatable=repeatable)

@@ -5,7 +5,6 @@ Requests are httpx's, and aiohttp carries them: ``docs/why_it_is_fast.md`` says 
 
 from __future__ import annotations
 
-import gzip
 import ssl
 import zlib
 from functools import lru_cache
@@ -27,6 +26,10 @@ from airflow_provider_supersim.api.errors import (
     Verdict,
 )
 from airflow_provider_supersim.api.requests import describe, unsure
+from airflow_provider_supersim.words import quoted
+
+#: Bytes of a reply, packed and unpacked. A page of 1,000 commands with the largest payloads has less than 3 MB.
+MOST_BYTES = 16 << 20
 
 
 class Transport:
@@ -61,6 +64,7 @@ class Transport:
         :raises SuperSimError: no reply came, or none that can be read; with the verdict on the request
         """
         proxy = self._proxy(request.url)
+        seconds: float = request.extensions["timeout"]
         try:
             async with self._session.request(
                 request.method,
@@ -68,16 +72,20 @@ class Transport:
                 headers=CIMultiDict((name.decode(), value.decode()) for name, value in request.headers.raw),
                 data=request.read() or None,
                 allow_redirects=False,
-                timeout=_timeout(request.extensions["timeout"]),
+                timeout=_timeout(seconds),
                 proxy=str(proxy.url) if proxy else None,
                 proxy_headers=proxy.headers if proxy else None,
             ) as reply:
-                body = await reply.read()
+                body = await _read(reply)
         except aiohttp.ClientError as error:
             failure = _judge(request, error, self._redact)
+        except TimeoutError:
+            failure = _judge(request, TimeoutError(f"not within {seconds:g} seconds"), self._redact)
         else:
-            if reply.headers.get("Content-Encoding", "").lower() == "gzip":
+            if body is not None and reply.headers.get("Content-Encoding", "").lower() == "gzip":
                 body = _unpack(request, body)
+            if body is None:
+                raise _unreadable(request, f"the reply is larger than {MOST_BYTES >> 20} MB")
             return replies.Reply(request, reply.status, reply.headers, body)
         # Outside of the except clause, so that it is not chained: aiohttp's errors hold the Authorization header.
         raise failure
@@ -89,18 +97,45 @@ class Transport:
         return self._proxies[key]
 
 
-def _unpack(request: httpx.Request, body: bytes) -> bytes:
+async def _read(reply: aiohttp.ClientResponse) -> bytes | None:
+    """Return the whole body, or ``None`` if it is too large. Then the connection is closed, and the rest not read."""
+    if reply.content_length is not None and reply.content_length <= MOST_BYTES:
+        return await reply.read()
+    parts, size = [], reply.content_length or 0
+    if size <= MOST_BYTES:
+        async for part in reply.content.iter_any():
+            parts.append(part)
+            size += len(part)
+            if size > MOST_BYTES:
+                break
+    if size > MOST_BYTES:
+        reply.close()
+        return None
+    return b"".join(parts)
+
+
+def _unpack(request: httpx.Request, body: bytes) -> bytes | None:
+    """Return the body unpacked, or ``None`` if it is too large then."""
+    unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
-        return gzip.decompress(body)
-    except (OSError, EOFError, zlib.error) as error:
-        words = f"the reply cannot be unpacked: {error}"
-        raise UnreadableReplyError(words, request=describe(request), verdict=unsure(request)) from None
+        content = unpacker.decompress(body, MOST_BYTES)
+    except zlib.error as error:
+        raise _unreadable(request, f"the reply cannot be unpacked: {error}") from None
+    if not unpacker.eof:
+        if len(content) >= MOST_BYTES:
+            return None
+        raise _unreadable(request, "the reply cannot be unpacked: it is cut off")
+    return content
+
+
+def _unreadable(request: httpx.Request, words: str) -> UnreadableReplyError:
+    return UnreadableReplyError(words, request=describe(request), verdict=unsure(request))
 
 
 @lru_cache(maxsize=16)
 def _timeout(seconds: float) -> aiohttp.ClientTimeout:
-    # No limit on the whole, and none on the wait for a connection: the pace decides who waits, not the pool.
-    return aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)
+    # Less for the connection, so that its end is seen first: then it is known that the request did not leave.
+    return aiohttp.ClientTimeout(total=seconds, sock_connect=0.9 * seconds)
 
 
 def _proxy(url: httpx.URL) -> httpx.Proxy | None:
@@ -129,10 +164,10 @@ def _proxy(url: httpx.URL) -> httpx.Proxy | None:
     return httpx.Proxy(proxy.copy_with(userinfo=b""), headers=sign_in)
 
 
-def _judge(request: httpx.Request, error: aiohttp.ClientError, redact: replies.Redact) -> SuperSimError:
+def _judge(request: httpx.Request, error: Exception, redact: replies.Redact) -> SuperSimError:
     """Say what a failure of the transport tells about the request."""
     what = describe(request)
-    said = " ".join(redact(str(error)).split())  # it may quote the reply
+    said = quoted(redact(str(error)))  # it may quote the reply
     host, said = request.url.host, said or type(error).__name__
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         words = f"the certificate of {host} is not trusted: {said}"

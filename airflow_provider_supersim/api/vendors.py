@@ -50,7 +50,7 @@ class Vendor(ABC):
         """Return how an account of this vendor signs in.
 
         :param auth_url: replaces :attr:`auth_url`
-        :param timeout: seconds for each part of a token request
+        :param timeout: seconds for a token request in all
         """
 
     def says_token_expired(self, reply: Reply) -> bool:

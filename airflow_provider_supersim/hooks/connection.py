@@ -46,7 +46,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     :ivar base_url: URL of the API
     :ivar auth_url: URL of the token endpoint; ``None`` if the vendor has none
-    :ivar timeout: seconds for a connection, and again for each part of a reply
+    :ivar timeout: seconds for a request in all
     :ivar max_concurrency: requests at once, in one process
     :ivar max_rate: commands a second, in one process; ``None`` for no ceiling
     :ivar ca_bundle: path of a CA bundle; ``None`` for the system's

@@ -39,7 +39,7 @@ EXTRA_FIELDS: dict[str, ExtraField] = {
         "https://api.korewireless.com/api-services/v1/auth/token",
     ),
     "timeout": ExtraField(
-        "Timeout (s)", "Seconds to wait for a connection, and again for the reply. Empty: 30.", "number", "30"
+        "Timeout (s)", "Seconds for a request in all, the whole reply included. Empty: 30.", "number", "30"
     ),
     "max_concurrency": ExtraField(
         "Requests at once",

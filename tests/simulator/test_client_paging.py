@@ -6,6 +6,7 @@ import pytest
 from clients import COMMANDS, client_at, client_of, listed, seen
 from raw_server import raw_server, reply
 
+from airflow_provider_supersim.api import paging
 from airflow_provider_supersim.api.errors import (
     BadRequestError,
     NotFoundError,
@@ -165,10 +166,88 @@ async def test_a_fleet_that_is_not_there_is_not_found(supersim_simulator):
     assert (caught.value.status, caught.value.code) == (404, 20404)
 
 
-async def test_a_list_that_leads_to_itself_is_not_followed_for_ever():
-    same = "/v1/Sims?PageSize=1000"
-    replies = [page("HS1", next_page_url=same)] * 2
-    async with raw_server(*replies) as server, client_at(server.url) as client:
-        with pytest.raises(UnreadableReplyError, match="the same page again") as caught:
-            await listed(client.iter_sims())
+def leading_to(address, *sids):
+    """Answer each request with a page whose next one is at an address made of the number of requests."""
+
+    async def answer(writer, requests):
+        number = len(requests)
+        writer.write(page(*(sid.format(number) for sid in sids), next_page_url=address(number)))
+        await writer.drain()
+
+    return answer
+
+
+async def read_until_error(server, client):
+    found = []
+
+    async def read():
+        async for sim in client.iter_sims():
+            found.append(sim.sid)  # noqa: PERF401  # a comprehension would lose what came before the error
+
+    with pytest.raises(UnreadableReplyError, match="the list does not end: ") as caught:
+        await read()
     assert caught.value.verdict is Verdict.REFUSED
+    return found, len(server.requests), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        lambda _: "/v1/Sims?PageSize=1000",
+        lambda number: f"/v1/Sims?PageSize=1000#{number}",
+        lambda number: f"/v1/Sims?Page={number % 2}",
+    ],
+    ids=["itself", "itself, with a fragment", "two"],
+)
+async def test_a_list_that_leads_back_is_not_followed_and_no_page_is_shown_twice(address):
+    async with raw_server(leading_to(address, "HS1", "HS2")) as server, client_at(server.url) as client:
+        found, requests, _ = await read_until_error(server, client)
+    assert found == ["HS1", "HS2"]
+    assert requests <= 3
+
+
+@pytest.mark.parametrize("sids", [(), ("HS1", "HS2")], ids=["empty", "the same rows"])
+async def test_pages_without_end_that_show_nothing_new_are_an_error(sids):
+    endless = leading_to(lambda number: f"/v1/Sims?Page={number}", *sids)
+    async with raw_server(endless) as server, client_at(server.url) as client:
+        found, requests, _ = await read_until_error(server, client)
+    assert found == list(sids)
+    assert requests <= paging.MOST_IDLE_PAGES + 1
+
+
+async def test_pages_without_end_are_an_error(monkeypatch):
+    monkeypatch.setattr(paging, "MOST_PAGES", 30)
+    endless = leading_to(lambda number: f"/v1/Sims?Page={number}", "HS{}")
+    async with raw_server(endless) as server, client_at(server.url) as client:
+        found, requests, said = await read_until_error(server, client)
+    assert found == [f"HS{number}" for number in range(1, 31)]
+    assert requests == 30
+    assert "30 pages" in said
+
+
+async def test_an_empty_page_amid_others_ends_no_list():
+    answers = page("HS1", next_page_url="/v1/Sims?Page=1"), page(next_page_url="/v1/Sims?Page=2"), page("HS2")
+    async with raw_server(*answers) as server, client_at(server.url) as client:
+        assert [sim.sid async for sim in client.iter_sims()] == ["HS1", "HS2"]
+
+
+async def test_a_row_that_cannot_be_read_is_skipped_and_said_once(everything_logged):
+    rows = [{"sid": "HS1", "status": None}, None, {"status": "active"}, {"sid": "HS2", "links": 7, "date_created": "?"}]
+    answer = reply({"sims": rows, "meta": {}})
+    async with raw_server(answer) as server, client_at(server.url) as client:
+        for _ in range(2):
+            assert [sim.sid async for sim in client.iter_sims()] == ["HS1", "HS2"]
+    said = [record.getMessage() for record in everything_logged.records if record.name.startswith("airflow_provider")]
+    assert len(said) == 1
+    assert said[0].startswith("Skipped 2 rows of the list /v1/Sims")
+    assert said[0].endswith("[rows-skipped]")
+
+
+async def test_an_account_with_a_row_that_cannot_be_read_can_still_send(vendor):
+    """Its clock was read from the list."""
+    page = reply({"ip_commands": [7, {"sid": "HG0", "status": None}], "meta": {}}, Date="Thu, 02 Jan 2031 03:04:05 GMT")
+    sent = reply({"sid": "HG1"}, status="201 Created")
+    signed_in = (token(),) if vendor == "kore" else ()
+    async with raw_server(*signed_in, page, sent) as server, client_at(server.url, vendor) as client:
+        assert [command.sid async for command in client.iter_ip_commands()] == ["HG0"]
+        assert (await client.send_ip_command("s", "x", 1)).sid == "HG1"

@@ -60,7 +60,7 @@ ECHOES = {
     "JSON with escaped slashes, cut off": lambda text: reply(
         json.dumps({"message": text}).replace("/", "\\/").encode()[:-4], status="500 Error"
     ),
-    "a wrong field": lambda text: reply({"sid": "HG1", "status": "sent", "direction": "to_sim", "date_created": text}),
+    "a wrong field": lambda text: reply({"sid": text, "status": "sent"}),
     "a status line": lambda text: f"HTTP/1.1 {text.replace(chr(10), ' ')}\r\n\r\n".encode(),
     "a header": lambda text: f"HTTP/1.1 200 OK\r\n{text.replace(chr(10), ' ').replace(':', '')}\r\n\r\n".encode(),
     "a broken header": lambda text: f"HTTP/1.1 200 OK\r\nX-\x01: {text.replace(chr(10), ' ')}\r\n\r\n".encode(),
