@@ -9,7 +9,6 @@ import ssl
 import zlib
 from functools import lru_cache
 from typing import Self
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
@@ -17,7 +16,6 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from airflow_provider_supersim.api import replies
-from airflow_provider_supersim.api.auth import basic_header
 from airflow_provider_supersim.api.errors import (
     NoReplyError,
     NotConnectedError,
@@ -25,6 +23,7 @@ from airflow_provider_supersim.api.errors import (
     UnreadableReplyError,
     Verdict,
 )
+from airflow_provider_supersim.api.proxies import proxy_for
 from airflow_provider_supersim.api.requests import describe, unsure
 from airflow_provider_supersim.words import quoted
 
@@ -42,7 +41,7 @@ class Transport:
     def __init__(self, ca_bundle: str | None, redact: replies.Redact) -> None:
         self._ca_bundle = ca_bundle
         self._redact = redact
-        self._proxies: dict[tuple[str, str], httpx.Proxy | None] = {}  # by scheme and host
+        self._proxies: dict[tuple[str, str, int | None], httpx.Proxy | None] = {}  # by scheme, host and port
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -91,9 +90,9 @@ class Transport:
         raise failure
 
     def _proxy(self, url: httpx.URL) -> httpx.Proxy | None:
-        key = url.scheme, url.host
+        key = url.scheme, url.host, url.port
         if key not in self._proxies:
-            self._proxies[key] = _proxy(url)
+            self._proxies[key] = proxy_for(url)
         return self._proxies[key]
 
 
@@ -136,32 +135,6 @@ def _unreadable(request: httpx.Request, words: str) -> UnreadableReplyError:
 def _timeout(seconds: float) -> aiohttp.ClientTimeout:
     # Less for the connection, so that its end is seen first: then it is known that the request did not leave.
     return aiohttp.ClientTimeout(total=seconds, sock_connect=0.9 * seconds)
-
-
-def _proxy(url: httpx.URL) -> httpx.Proxy | None:
-    """Return the environment's proxy for a URL.
-
-    aiohttp's ``trust_env`` would also take credentials from ``~/.netrc``, which are not this account's.
-
-    :raises NotConnectedError: the environment names a proxy of a kind that is not supported
-    """
-    proxies = {} if proxy_bypass(url.host) else getproxies()
-    address = proxies.get(url.scheme) or proxies.get("all")
-    if not address:
-        return None
-    try:
-        proxy = httpx.URL(address if "://" in address else f"http://{address}")
-    except httpx.InvalidURL:
-        proxy = httpx.URL()
-    if proxy.scheme not in ("http", "https") or not proxy.host:
-        raise NotConnectedError(
-            f"the environment's proxy for {url.host} is no http(s) URL",
-            request=f"connection to {url.host}",
-            verdict=Verdict.REFUSED,
-        )
-    # As a header, because aiohttp has deprecated its parameter for a proxy's credentials.
-    sign_in = {"Proxy-Authorization": basic_header(proxy.username, proxy.password)} if proxy.userinfo else None
-    return httpx.Proxy(proxy.copy_with(userinfo=b""), headers=sign_in)
 
 
 def _judge(request: httpx.Request, error: Exception, redact: replies.Redact) -> SuperSimError:

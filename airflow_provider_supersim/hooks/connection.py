@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
@@ -13,6 +12,7 @@ import msgspec
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import BadInputError
 from airflow_provider_supersim.api.pace import pace_of
+from airflow_provider_supersim.api.proxies import is_loopback
 from airflow_provider_supersim.api.vendors import VENDORS, Vendor
 from airflow_provider_supersim.hooks.connection_form import EXTRA_FIELDS
 
@@ -153,7 +153,7 @@ def _with_port(host: str, connection: ConnectionFields) -> str:
 
 def _url(field: str, url: str) -> str:
     parts = _parts(field, url)
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise BadInputError(f"{field} is plain http://, which would show the credentials to the network; use https://")
     return url.rstrip("/")
 
@@ -164,19 +164,12 @@ def _parts(field: str, url: str) -> SplitResult:
         fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:  # also from reading the port
         fits = False
-    if not fits or parts.username or parts.query or parts.fragment or any(map(str.isspace, url)):
+    if not fits or "@" in parts.netloc or parts.query or parts.fragment or any(map(str.isspace, url)):
         # Not quoted, because a secret may be what is wrong with it.
         raise BadInputError(
             f"{field} must be a host name or an http(s) URL, without user, query, fragment or white space"
         )
     return parts
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _number(extra: Mapping[str, Any], field: str, kind: type[int | float], default: Any) -> Any:

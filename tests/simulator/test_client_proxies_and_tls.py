@@ -6,9 +6,11 @@ import asyncio
 import base64
 import ipaddress
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from clients import client_at
 from cryptography import x509
@@ -18,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from raw_server import cut, raw_server, reply
 
 from airflow_provider_supersim.api.errors import NotConnectedError, SuperSimError, Verdict
+from airflow_provider_supersim.api.proxies import proxy_for
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +37,7 @@ def _no_proxy_of_the_shell(monkeypatch):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """Paths of a certificate for 127.0.0.1 that no system trusts, and of its key."""
+    """Paths of a certificate for 127.0.0.1 and supersim.example.com that no system trusts, and of its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's own authority")])
     now = datetime.now(UTC)
@@ -46,7 +49,12 @@ def certificate(tmp_path_factory):
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("supersim.example.com")]
+            ),
+            critical=False,
+        )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -65,22 +73,81 @@ def tls(certificate):
     return context
 
 
-@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+async def tunnels_of(proxy, url):
+    """Return the tunnels that a proxy was asked for when a client read a SIM at the URL."""
+    async with client_at(url) as client:
+        with suppress(SuperSimError):
+            await client.get_sim("HS1")
+    return {request.target for request in proxy.requests if request.method == "CONNECT"}
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize("scheme", ["http://", ""])
 async def test_the_environments_proxy_is_used(monkeypatch, name, scheme):
-    async with raw_server(reply(SIM)) as proxy:
+    async with raw_server(cut) as proxy:
         monkeypatch.setenv(name, proxy.url.replace("http://", scheme))
-        async with client_at("http://127.9.9.9:1") as client:
-            await client.get_sim("HS1")
-    assert [request.target for request in proxy.requests] == ["http://127.9.9.9:1/v1/Sims/HS1"]
+        assert await tunnels_of(proxy, "https://supersim.example.com") == {"supersim.example.com:443"}
 
 
-@pytest.mark.parametrize("exception", ["127.0.0.1", "*", "127.0.0.1,example.com"])
-async def test_no_proxy_is_used_where_the_environment_says_so(monkeypatch, free_port, exception):
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port}")
+@pytest.mark.parametrize(
+    ("exception", "url"),
+    [
+        ("supersim.example.com", "https://supersim.example.com"),
+        ("*", "https://supersim.example.com"),
+        ("other.example, *", "https://supersim.example.com"),
+        ("other.example,example.com", "https://supersim.example.com"),
+        (".example.com", "https://supersim.example.com"),
+        ("*.example.com", "https://supersim.example.com"),
+        ("supersim.example.com:443", "https://supersim.example.com"),
+        ("supersim.example.com:8443", "https://supersim.example.com:8443"),
+        ("192.0.2.7", "https://192.0.2.7"),
+        ("192.0.2.0/24", "https://192.0.2.7"),
+        ("10.0.0.0/8, 192.0.2.7/24", "https://192.0.2.7:8443"),
+        ("*", "https://192.0.2.7"),
+        ("2001:db8::/32", "https://[2001:db8::7]"),
+    ],
+)
+def test_no_proxy_is_used_where_the_environment_says_so(monkeypatch, exception, url):
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    assert proxy_for(httpx.URL(url)) is not None
     monkeypatch.setenv("NO_PROXY", exception)
-    async with raw_server(reply(SIM)) as server, client_at(server.url) as client:
-        assert (await client.get_sim("HS1")).sid == "HS1"
+    assert proxy_for(httpx.URL(url)) is None
+
+
+@pytest.mark.parametrize(
+    ("exception", "url"),
+    [
+        ("supersim.example.com:8443", "https://supersim.example.com"),
+        ("example.com", "https://supersim.notexample.com"),
+        ("*.example.com", "https://example.com.evil.example"),
+        ("192.0.2.0/24", "https://198.51.100.7"),
+        ("192.0.2.0/24", "https://supersim.example.com"),
+        ("2001:db8::/32", "https://192.0.2.7"),
+        ("300.0.0.0/8,,/", "https://supersim.example.com"),
+    ],
+)
+def test_an_exception_for_another_host_or_port_is_none(monkeypatch, exception, url):
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", exception)
+    assert proxy_for(httpx.URL(url)) is not None
+
+
+async def test_an_exception_for_one_port_holds_for_that_port_alone(monkeypatch):
+    async with raw_server(cut) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "supersim.invalid:8443")
+        assert await tunnels_of(proxy, "https://supersim.invalid:8443") == set()
+        assert await tunnels_of(proxy, "https://supersim.invalid") == {"supersim.invalid:443"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_no_proxy_is_ever_used_for_this_machine(monkeypatch, host):
+    async with raw_server(reply(SIM)) as proxy, raw_server(reply(SIM)) as server:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name.lower(), proxy.url)
+        async with client_at(server.url.replace("127.0.0.1", host)) as client:
+            await client.get_sim("HS1")
+    assert proxy.requests == []  # it would have seen the Authorization header in clear
 
 
 @pytest.mark.parametrize(
@@ -88,17 +155,16 @@ async def test_no_proxy_is_used_where_the_environment_says_so(monkeypatch, free_
 )
 async def test_a_proxy_of_a_kind_that_is_not_served_is_said_and_not_tried_again(monkeypatch, address):
     monkeypatch.setenv("HTTPS_PROXY", address)
-    async with client_at("https://127.9.9.9", keep_trying=60) as client:
-        with pytest.raises(NotConnectedError, match=r"the environment's proxy for 127\.9\.9\.9 is no http") as caught:
+    async with client_at("https://supersim.example.com", keep_trying=60) as client:
+        with pytest.raises(NotConnectedError, match="the environment's proxy for .* is no http") as caught:
             await client.send_ip_command("s", "x", 1)
     assert caught.value.verdict is Verdict.REFUSED
     assert "proxy-word" not in str(caught.value)
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_a_proxy_that_is_down_means_that_nothing_was_processed(monkeypatch, free_port, scheme):
-    monkeypatch.setenv(f"{scheme}_proxy", f"http://me:proxy-word@127.0.0.1:{free_port}")
-    async with client_at(f"{scheme}://127.9.9.9") as client:
+async def test_a_proxy_that_is_down_means_that_nothing_was_processed(monkeypatch, free_port):
+    monkeypatch.setenv("https_proxy", f"http://me:proxy-word@127.0.0.1:{free_port}")
+    async with client_at("https://supersim.example.com") as client:
         with pytest.raises(NotConnectedError) as caught:
             await client.send_ip_command("s", "x", 1)
     assert caught.value.verdict is Verdict.TRY_AGAIN
@@ -110,13 +176,13 @@ async def test_a_proxy_that_is_down_means_that_nothing_was_processed(monkeypatch
 async def test_a_proxy_that_opens_no_tunnel_means_that_nothing_was_processed(monkeypatch, status):
     async with raw_server(reply(b"<html>no</html>", status=status)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("http://", "http://me:proxy-word@"))
-        async with client_at("https://127.9.9.9", password="s3cret-of-the-account") as client:
+        async with client_at("https://supersim.example.com", password="s3cret-of-the-account") as client:
             with pytest.raises(NotConnectedError) as caught:
                 await client.send_ip_command("s", "x", 1)
     assert caught.value.verdict is Verdict.TRY_AGAIN
     assert status[:3] in str(caught.value)
     assert "proxy-word" not in str(caught.value)
-    assert [(request.method, request.target) for request in proxy.requests] == [("CONNECT", "127.9.9.9:443")]
+    assert [(request.method, request.target) for request in proxy.requests] == [("CONNECT", "supersim.example.com:443")]
     headers = proxy.requests[0].headers
     assert headers["proxy-authorization"] == "Basic " + base64.b64encode(b"me:proxy-word").decode()
     assert "authorization" not in headers  # the account's credentials stay in the tunnel
@@ -126,8 +192,8 @@ async def test_https_goes_through_the_proxys_tunnel(monkeypatch, tls, certificat
     async with raw_server(reply(SIM), tls=tls) as server:
 
         async def tunnel(writer, requests):
-            host, _, port = requests[-1].target.partition(":")
-            _, onward = await asyncio.open_connection(host, int(port))
+            home = urlsplit(server.url)
+            _, onward = await asyncio.open_connection(home.hostname, home.port)
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             client, upstream = writer.transport, onward.transport
             client.set_protocol(Relay(upstream))
@@ -139,9 +205,9 @@ async def test_https_goes_through_the_proxys_tunnel(monkeypatch, tls, certificat
 
         async with raw_server(tunnel) as proxy:
             monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-            async with client_at(server.url, verify=str(certificate[0])) as client:
+            async with client_at("https://supersim.example.com", verify=str(certificate[0])) as client:
                 assert (await client.get_sim("HS1")).sid == "HS1"
-    assert [request.method for request in proxy.requests] == ["CONNECT"]
+    assert [request.target for request in proxy.requests] == ["supersim.example.com:443"]
     assert server.requests[0].headers["authorization"].startswith("Basic ")
 
 

@@ -95,6 +95,8 @@ def test_the_host_is_a_name_or_a_url_with_the_uri_forms_port_and_schema(host, po
         "https://",
         "https://?x",
         "https://user@example.com",
+        "https://:hidden-word@example.com",
+        "https://@example.com",
         "https://user:hidden-word@example.com",
         "https://example.com?token=hidden-word",
         "https://example.com#hidden-word",
