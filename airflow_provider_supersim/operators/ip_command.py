@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class SuperSimIpCommandOperator(BaseOperator):
     """Send one IP Command to one SIM, and wait until the API says that it was sent.
 
-    The worker sends. The triggerer (``deferrable``) or the worker waits. ``sent`` is as far as the API knows: it is no
-    proof that the device got the datagram.
+    The worker sends and waits. If ``deferrable``, the triggerer takes over after ten seconds. ``sent`` is as far as the
+    API knows: it is no proof that the device got the datagram.
 
     XCom: ``return_value`` is the IP Command as a dict (dates as ISO 8601 strings). ``ip_command_sid`` is its sid and
     ``ip_command_url`` its address in the API, to which the task's link leads. Both are there once it is accepted.
@@ -42,8 +42,8 @@ class SuperSimIpCommandOperator(BaseOperator):
     :param callback_method: ``GET`` or ``POST``; default: the API's, ``POST`` (templated)
     :param wait_for_completion: wait for the final status (default); with ``False`` the task succeeds as soon as the API
         accepts the command (not templated)
-    :param deferrable: wait in the triggerer instead of the worker; default: ``[operators] default_deferrable`` (not
-        templated)
+    :param deferrable: wait in the triggerer after the first ten seconds; default: ``[operators] default_deferrable``
+        (not templated)
     :param poll_interval: seconds between two looks at the status; default 5 (not templated)
     :param timeout: seconds to wait for the final status; default 300 (not templated)
     :param ledger_path: folder in object storage for the ledger; default: Airflow's task state store (3.3+) (templated)
@@ -117,7 +117,7 @@ class SuperSimIpCommandOperator(BaseOperator):
     def _execute(self, context: Context, push_link: Callable[[str | None], None]) -> dict[str, Any]:
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
         from airflow_provider_supersim.runs import sentences
-        from airflow_provider_supersim.runs.waiting import wait_in_triggerer, wait_in_worker
+        from airflow_provider_supersim.runs.waiting import wait_here_then_defer, wait_in_worker
 
         self._hook = hook = SuperSimHook(self.supersim_conn_id)
         with self._failures(lambda: self._doing), closing(hook):
@@ -135,14 +135,16 @@ class SuperSimIpCommandOperator(BaseOperator):
                 return command.to_dict()
             sids = [str(command.sid)]
             if self.deferrable:
-                wait_in_triggerer(
+                waited = wait_here_then_defer(
                     self,
+                    hook,
                     sids,
                     why=f"the final status of the command to {self.sim}, at most {duration(arguments.timeout)}",
                     supersim_conn_id=self.supersim_conn_id,
                     poll_interval=arguments.poll_interval,
                     timeout=arguments.timeout,
                 )
+                return self._conclude(waited)
             return self._conclude(
                 wait_in_worker(hook, sids, poll_interval=arguments.poll_interval, timeout=arguments.timeout)
             )

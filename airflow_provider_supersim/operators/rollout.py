@@ -40,10 +40,9 @@ class DeviceTemplate:
 class SuperSimRolloutOperator(BaseOperator):
     """Send one configuration, or one per device, to a fleet of 1 to 1,000,000 SIMs, in waves, each device once.
 
-    If anything dies, the next try continues where the last one was. A command that was sent is not sent again. Between
-    polls the task is deferred. A device counts as failed if its last command failed or was refused. The gate also
-    counts a device without a final status within ``wave_timeout``. ``sent`` is as far as the API knows: it is no proof
-    that a device got the command.
+    If anything dies, the next try continues where the last one was. A command that was sent is not sent again. A device
+    counts as failed if its last command failed or was refused. The gate also counts a device without a final status
+    within ``wave_timeout``. ``sent`` is as far as the API knows: it is no proof that a device got the command.
 
     XCom: ``return_value`` is the summary: ``devices``, ``sent``, ``failed``, ``unsettled``, ``not_sent``, ``waves`` (a
     list with the same counts), ``duration`` in seconds, ``commands``, ``commands_per_second``, ``halted``. A try that
@@ -86,8 +85,8 @@ class SuperSimRolloutOperator(BaseOperator):
     :param report_path: ``.csv``, ``.jsonl`` or ``.parquet`` file for a row per device: ``sim``, ``sim_sid``, ``sid``
         (of the IP Command), ``attempt``, ``status``, ``sent_at``, ``settled_at``, ``error``; default: no report
         (templated)
-    :param deferrable: wait in the triggerer instead of the worker; default: ``[operators] default_deferrable`` (not
-        templated)
+    :param deferrable: wait in the triggerer after the first ten seconds of each wait; default: ``[operators]
+        default_deferrable`` (not templated)
     :param poll_interval: seconds between two looks at the statuses; default 5 (not templated)
     :param supersim_conn_id: connection of type ``supersim``; default ``supersim_default`` (templated)
     :raises RolloutHaltedError: a gate shut; Airflow does not retry

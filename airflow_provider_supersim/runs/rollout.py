@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_supersim.api.errors import SuperSimError
@@ -29,13 +30,14 @@ from airflow_provider_supersim.exceptions import (
 from airflow_provider_supersim.runs.failures import SoFar
 from airflow_provider_supersim.runs.stores import open_ledger, store_for
 from airflow_provider_supersim.runs.target_rows import rows
-from airflow_provider_supersim.runs.waiting import watcher_of_hook
+from airflow_provider_supersim.runs.waiting import seconds_in_worker, watcher_of_hook
 from airflow_provider_supersim.words import count, duration
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_supersim.api.client import AsyncSuperSimClient
+    from airflow_provider_supersim.api.models import IpCommand
     from airflow_provider_supersim.delivery.once.ledger import Ledger
     from airflow_provider_supersim.delivery.rollout.progress import Progress
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
@@ -197,9 +199,11 @@ class RolloutRun:
             waited.check_readable()
             async with in_background(self._report_progress(rollout)):
                 while isinstance(step := await rollout.advance(), Wait):
-                    if may_defer:
+                    left = max(0.0, step.until - time.time())
+                    here = seconds_in_worker(left, commands=bool(step.sids)) if may_defer else left
+                    step, over = await self._wait_here(step, ledger, here)
+                    if here < left and not over:
                         break
-                    await self._wait_here(step, ledger)
         except SuperSimError:
             await rollout.look_once()
             raise
@@ -209,17 +213,25 @@ class RolloutRun:
         self._end = step
         return None
 
-    async def _wait_here(self, wait: Wait, ledger: Ledger) -> None:
+    async def _wait_here(self, wait: Wait, ledger: Ledger, seconds: float) -> tuple[Wait, bool]:
+        """Wait in this process. Return what is left to wait for, and whether all commands have a final status."""
+        if not seconds:
+            return wait, False
         self._log.info("Waiting: %s", wait.why.sentence())
-        timeout = max(0.0, wait.until - time.time())
         if not wait.sids:
-            await asyncio.sleep(timeout)
-            return
+            await asyncio.sleep(seconds)
+            return wait, False
+        unsettled = dict.fromkeys(wait.sids)
+
+        def settle(command: IpCommand) -> None:
+            ledger.settle(command)
+            if command.status.settled:
+                unsettled.pop(str(command.sid), None)
+
         watcher = watcher_of_hook(self._hook)
-        waited = await watcher.wait(
-            wait.sids, interval=self._arguments.poll_interval, timeout=timeout, on_read=ledger.settle
-        )
+        waited = await watcher.wait(wait.sids, interval=self._arguments.poll_interval, timeout=seconds, on_read=settle)
         waited.check_readable()
+        return msgspec.structs.replace(wait, sids=list(unsettled)), not unsettled
 
     async def _report_progress(self, rollout: Rollout) -> None:
         """Say every ten seconds how far the rollout is: in the task's log, and beside the ledger for a page to read."""

@@ -8,13 +8,30 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_supersim.delivery.waiting.watcher import GRACE, EventError, Waited, Watcher, watcher_of
 from airflow_provider_supersim.exceptions import EventUnreadableError
-from airflow_provider_supersim.triggers.ip_command import SuperSimIpCommandTrigger
+from airflow_provider_supersim.runs.sentences import failed_commands
+from airflow_provider_supersim.triggers.ip_command import NOT_BEFORE, SuperSimIpCommandTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
 
     from airflow_provider_supersim.api.client import AsyncSuperSimClient
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
+
+#: Seconds of each wait that a deferrable task spends in its worker. A deferral costs a new process, and most commands
+#: settle sooner.
+IN_WORKER = 10.0
+
+
+def seconds_in_worker(timeout: float, *, commands: bool) -> float:
+    """Return how much of a wait a deferrable task spends in its worker, before it defers for the rest.
+
+    A rest that ends before the trigger may fire is not worth a deferral, and would end late.
+
+    :param timeout: seconds to wait
+    :param commands: commands are waited for; otherwise only time has to pass, and nothing can end the wait sooner
+    """
+    first = IN_WORKER if commands else 0.0
+    return first if timeout - first > NOT_BEFORE else timeout
 
 
 def watcher_of_hook(hook: SuperSimHook) -> Watcher:
@@ -34,6 +51,37 @@ def wait_in_worker(hook: SuperSimHook, sids: list[str], *, poll_interval: float,
         return await watcher_of_hook(hook).wait(sids, interval=poll_interval, timeout=timeout)
 
     return hook.run(wait)
+
+
+def wait_here_then_defer(
+    task: BaseOperator,
+    hook: SuperSimHook,
+    sids: list[str],
+    *,
+    why: str,
+    supersim_conn_id: str,
+    poll_interval: float,
+    timeout: float,
+) -> Waited:
+    """Wait in the worker for :func:`seconds_in_worker`; if commands are open then, defer for the rest of the time.
+
+    :param why: what is waited for, in words for the log
+    :param poll_interval: seconds between two looks
+    :param timeout: seconds to wait in all
+    """
+    here = seconds_in_worker(timeout, commands=True)
+    if here:
+        waited = wait_in_worker(hook, sids, poll_interval=poll_interval, timeout=here)
+        if here >= timeout or waited.error or waited.settled or failed_commands(waited):
+            return waited
+    return wait_in_triggerer(
+        task,
+        sids,
+        why=why,
+        supersim_conn_id=supersim_conn_id,
+        poll_interval=poll_interval,
+        timeout=timeout - here,
+    )
 
 
 def look_once(hook: SuperSimHook, sids: list[str]) -> Waited:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,8 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
     Source: https://www.twilio.com/docs/iot/supersim/api/ipcommand-resource
 
     :param ip_command_sid: one sid (``HG…``) or a list of them, e.g. an operator's XCom ``ip_command_sid`` (templated)
-    :param deferrable: wait in the triggerer instead of the worker; default: ``[operators] default_deferrable`` (not
-        templated)
+    :param deferrable: wait in the triggerer after the first ten seconds; default: ``[operators] default_deferrable``
+        (not templated)
     :param supersim_conn_id: connection of type ``supersim``; default ``supersim_default`` (templated)
     :raises CommandsFailedError: a command failed; Airflow does not retry
     :raises SensorTimedOutError: not all had a final status within ``timeout``
@@ -65,20 +66,30 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
         from airflow_provider_supersim.runs.failures import told
 
         with told(self.log), self._failures():
-            sids = self._sids()
+            self._sids()
             if not self.deferrable:
                 with self._with_commands_named():
-                    return super().execute(context)
-            from airflow_provider_supersim.runs.waiting import wait_in_triggerer
+                    # Without its guard, which Airflow 2 takes for a call from outside a task.
+                    return inspect.unwrap(BaseSensorOperator.execute)(self, context)
+        # As after a deferral, so that soft_fail means the same in both.
+        return self.resume_execution("_wait_here_then_defer", None, context)
 
-            return wait_in_triggerer(
+    def _wait_here_then_defer(self, context: Context) -> None:
+        from airflow_provider_supersim.hooks.supersim import SuperSimHook
+        from airflow_provider_supersim.runs.waiting import wait_here_then_defer
+
+        sids = self._sids()
+        with self._failures(), closing(SuperSimHook(self.supersim_conn_id)) as hook:
+            waited = wait_here_then_defer(
                 self,
+                hook,
                 sids,
                 why=f"the final status of {count(len(sids), 'command')}, at most {duration(self.timeout)}",
                 supersim_conn_id=self.supersim_conn_id,
                 poll_interval=self.poke_interval,
                 timeout=self.timeout,
             )
+            self._conclude(waited)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue after a deferral."""
@@ -100,21 +111,26 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
 
         :param event: :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict
         """
-        from airflow_provider_supersim.runs.sentences import commands_not_settled
         from airflow_provider_supersim.runs.waiting import read_event
 
         with self._failures():
-            waited = read_event(event)
-            if not self._all_sent(waited):
-                waited.check_readable()
-                raise SensorTimedOutError(commands_not_settled(waited, self.timeout))
+            self._conclude(read_event(event))
+
+    def _conclude(self, waited: Waited) -> None:
+        from airflow_provider_supersim.runs.sentences import commands_not_settled
+
+        if not self._all_sent(waited):
+            waited.check_readable()
+            raise SensorTimedOutError(commands_not_settled(waited, self.timeout))
 
     def _sids(self) -> list[str]:
         sids = [self.ip_command_sid] if isinstance(self.ip_command_sid, str) else list(self.ip_command_sid or [])
-        if not sids or not all(isinstance(sid, str) and sid.strip() for sid in sids):
+        sids = [sid.strip() if isinstance(sid, str) else "" for sid in sids]
+        # An XCom that is not there is rendered as the text None.
+        if not sids or not all(sid.startswith("HG") and sid.isalnum() for sid in sids):
             given = repr(self.ip_command_sid)
             raise BadArgumentError(f"ip_command_sid must be a sid (HG…) or a list of them, got {given}")
-        return [sid.strip() for sid in sids]
+        return sids
 
     def _all_sent(self, waited: Waited) -> bool:
         from airflow_provider_supersim.runs.sentences import commands_failed, failed_commands, in_counts

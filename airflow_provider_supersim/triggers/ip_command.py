@@ -15,9 +15,15 @@ from airflow_provider_supersim.delivery.waiting.watcher import Waited, watcher_o
 from airflow_provider_supersim.hooks.connection import Account
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
+#: Seconds after its start in which a trigger does not fire. The scheduler of Airflow 3.2 and 3.3 fails a task that
+#: resumes before it has read the end of the process that deferred: https://github.com/apache/airflow/issues/66374
+NOT_BEFORE = 10.0
+
 
 class SuperSimIpCommandTrigger(BaseTrigger):
     """Fire once: when every command has a final status, at the deadline, or when the statuses cannot be read.
+
+    It begins to look after :data:`NOT_BEFORE` seconds, because it must not fire earlier.
 
     All triggers of a connection in one triggerer share one poller. The event is
     :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict. The trigger only reads, so nothing
@@ -61,6 +67,7 @@ class SuperSimIpCommandTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
+        await asyncio.sleep(NOT_BEFORE)
         timeout = max(0.0, (self.deadline - datetime.now(UTC)).total_seconds())
         if not self.ip_command_sids:
             await asyncio.sleep(timeout)

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 import pytest
 from features import airflow_is
 
+from airflow_provider_supersim.runs import waiting
+from airflow_provider_supersim.triggers import ip_command as trigger
+
 #: These must not appear in any log, XCom, rendered field or error.
 SECRETS = {"auth_token": "twilio-T0p-s3cret", "client_secret": "kore-T0p-s3cret"}
 
@@ -46,6 +49,19 @@ def world(supersim_simulator, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_DEFAULT", supersim_simulator.connection_json())
     monkeypatch.setenv("AIRFLOW_CONN_KORE", supersim_simulator.connection_json("kore"))
     return supersim_simulator
+
+
+@pytest.fixture(autouse=True)
+def no_first_seconds(monkeypatch):
+    """Let tasks defer at once, and triggers fire at once; return a function that says how long both wait instead."""
+
+    def first_seconds(in_worker: float, in_triggerer: float = 0) -> None:
+        monkeypatch.setattr(waiting, "IN_WORKER", in_worker)
+        monkeypatch.setattr(waiting, "NOT_BEFORE", in_triggerer)
+        monkeypatch.setattr(trigger, "NOT_BEFORE", in_triggerer)
+
+    first_seconds(0)
+    return first_seconds
 
 
 @pytest.fixture

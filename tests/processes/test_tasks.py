@@ -23,12 +23,14 @@ DIED_AFTER = 40  # commands
 
 @pytest.fixture(scope="module")
 def simulator():
-    # Longer than a worker needs to end after it has deferred: see the scheduler's "task-state-changed-externally".
     with run_simulator(sims=DEVICES, settle=3, auth_token=SECRET, client_secret=KORE_SECRET) as simulator:
         simulator.seed(
             fleets=[{"unique_name": "others"}],
             sims=[{"prefix": f"{on_clear}-{place}", "count": 5, "fleet": "others"} for on_clear, place in CLEARED]
-            + [{"prefix": "slow", "count": 200, "fleet": "others"}, {"unique_name": "deferred-1", "fleet": "others"}]
+            + [
+                {"prefix": "slow", "count": 200, "fleet": "others"},
+                {"unique_name": "deferred-1", "fleet": "others", "behaviour": {"settle": 15}},
+            ]
             + [{"unique_name": "never-1", "fleet": "others", "behaviour": {"network": "never"}}],
         )
         simulator.set_behaviour([f"{on_clear}-{place}-02" for on_clear, place in CLEARED], network="offline")

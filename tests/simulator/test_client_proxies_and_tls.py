@@ -156,7 +156,7 @@ async def test_no_proxy_is_ever_used_for_this_machine(monkeypatch, host):
 async def test_a_proxy_of_a_kind_that_is_not_served_is_said_and_not_tried_again(monkeypatch, address):
     monkeypatch.setenv("HTTPS_PROXY", address)
     async with client_at("https://supersim.example.com", keep_trying=60) as client:
-        with pytest.raises(NotConnectedError, match="the environment's proxy for .* is no http") as caught:
+        with pytest.raises(NotConnectedError, match=r"the environment's proxy for .* is no http") as caught:
             await client.send_ip_command("s", "x", 1)
     assert caught.value.verdict is Verdict.REFUSED
     assert "proxy-word" not in str(caught.value)
