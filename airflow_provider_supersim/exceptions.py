@@ -83,6 +83,15 @@ class CommandsFailedError(CommandFailedError, AirflowFailException):
     """One of the IP Commands that a sensor waits for failed. No retry of the sensor changes that."""
 
 
+class OutcomeUnknownError(SuperSimTaskError, AirflowFailException):
+    """It cannot be told whether the API accepted the command, or the API has no record of it any more.
+
+    No retry sends it again.
+    """
+
+    code = "outcome-unknown"
+
+
 class NotSettledError(SuperSimTaskError):
     """An IP Command had no final status within ``timeout``."""
 

@@ -6,7 +6,6 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -19,8 +18,6 @@ from airflow_provider_supersim.api.errors import (
     BadRequestError,
     SuperSimError,
     TooManyRequestsError,
-    UnreadableReplyError,
-    Verdict,
 )
 from airflow_provider_supersim.api.models import Fleet, IpCommand, IpCommandRequest, Resource, Sim
 from airflow_provider_supersim.api.pace import Pace
@@ -38,8 +35,6 @@ T = TypeVar("T")
 K = TypeVar("K", bound=Resource)
 Read = Callable[[replies.Reply, type[K], replies.Redact], T]
 
-#: Seconds for which a reply's date is recent enough.
-FRESH = 10.0
 #: Seconds: the first pause before a request is made again, at most; each further one may be twice as long.
 FIRST_PAUSE = 0.25
 #: Seconds: no pause is longer, unless the API asks for it.
@@ -84,9 +79,6 @@ class AsyncSuperSimClient:
         self._wait_if_busy = wait_if_busy
         self._small_pages: set[str] = set()  # lists whose documented page size the API refused
         self._skipped: set[str] = set()  # lists with rows that could not be read; each is said once
-        self._date: datetime | None = None
-        self._dated_at = 0.0
-        self._date_header: str | None = None
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -187,22 +179,6 @@ class AsyncSuperSimClient:
             return self.vendor.smallest_page_size
         return self.vendor.page_sizes[collection]
 
-    async def date(self) -> datetime:
-        """Return a time by the API's own clock: its latest ``Date`` header, at most some seconds old.
-
-        A small request is made if there is no recent one. Commands that are sent from now on are created at this time
-        or later.
-        """
-        if self._date is None or time.monotonic() - self._dated_at > FRESH:
-            await self._call(self._endpoint.get(IP_COMMANDS, {"PageSize": 1}), replies.read_page, IpCommand)
-        if self._date is None:
-            raise UnreadableReplyError(
-                "the API's replies carry no readable Date header",
-                request=f"GET {IP_COMMANDS}",
-                verdict=Verdict.REFUSED,
-            )
-        return self._date
-
     async def _get_one(self, collection: str, sid_or_name: str, kind: type[R]) -> R:
         return await self._call(self._endpoint.get_one(collection, sid_or_name), replies.read_one, kind)
 
@@ -287,10 +263,6 @@ class AsyncSuperSimClient:
             request.headers["Authorization"] = await self._auth.header(self._transport.send)
             may_leave()
             response = await self._transport.send(request)
-        if date := response.headers.get("Date"):
-            if date != self._date_header:
-                self._date_header, self._date = date, replies.date_of(response) or self._date
-            self._dated_at = time.monotonic()
         return response
 
 

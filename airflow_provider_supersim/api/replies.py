@@ -267,11 +267,6 @@ def error_field(response: Reply, key: str) -> str:
     return _text(_problem(response), key)
 
 
-def date_of(response: Reply) -> datetime | None:
-    """Return the API's own time, from the reply's ``Date`` header."""
-    return _http_date(response.headers.get("Date", ""))
-
-
 def _unreadable(response: Reply, message: str, verdict: Verdict) -> UnreadableReplyError:
     return UnreadableReplyError(
         message, request=describe(response.request), verdict=verdict, status=response.status_code
@@ -313,7 +308,7 @@ def _retry_after(response: Reply) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        until, now = _http_date(value), date_of(response)
+        until, now = _http_date(value), _http_date(response.headers.get("Date", ""))
         if until is None or now is None:
             return None
         seconds = (until - now).total_seconds()

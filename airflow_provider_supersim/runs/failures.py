@@ -27,6 +27,7 @@ from airflow_provider_supersim.api.errors import (
 )
 from airflow_provider_supersim.delivery.once.journal_format import JournalError
 from airflow_provider_supersim.delivery.once.ledger import LedgerTakenError
+from airflow_provider_supersim.delivery.once.one_command import OutcomeUnknownError
 from airflow_provider_supersim.delivery.targets.plan import TargetsError
 from airflow_provider_supersim.delivery.waiting.watcher import StatusesUnreadableError, Waited
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
@@ -85,6 +86,8 @@ def airflow_failures(
         raise of_unread(error.waited, conn_id, so_far()) from None
     except JournalError as error:
         raise exceptions.LedgerUnreadableError(str(error)) from error
+    except OutcomeUnknownError as error:
+        raise exceptions.OutcomeUnknownError(sentences.outcome_unknown(error, conn_id)) from None
     except LedgerTakenError as error:
         raise exceptions.LedgerTakenError(
             "This try stopped: a newer try of the task has taken over. What this one sent is recorded, and the newer "

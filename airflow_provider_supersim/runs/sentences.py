@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from airflow_provider_supersim.api.models import IpCommand
+from airflow_provider_supersim.delivery.once.one_command import OutcomeUnknownError
 from airflow_provider_supersim.delivery.waiting.watcher import Waited
 from airflow_provider_supersim.words import count, duration
 
@@ -49,6 +50,17 @@ def commands_failed(failed: Sequence[IpCommand], commands: int) -> str:
         "(83401).\n"
         "This sensor sends nothing, and is not retried. Check the devices, then clear the task that sent them.\n"
         f"Failed: {named}"
+    )
+
+
+def outcome_unknown(error: OutcomeUnknownError, conn_id: str) -> str:
+    """Say that it cannot be told whether the API accepted the operator's command.
+
+    :param conn_id: the connection
+    """
+    return (
+        f"{error.sim}: {error.why}. It is not sent again. Retries do not run. Ask the device. If it did not get its "
+        f'command, send it with a new DAG run, or with a clear and on_clear="restart". Connection {conn_id}'
     )
 
 

@@ -95,7 +95,8 @@ class _Client(AsyncSuperSimClient):
         return accepted
 
     async def iter_ip_commands(self, **query: Any) -> AsyncIterator[IpCommand]:
-        self.note(Step("look", "list"))
+        if "page_size" not in query:  # that one is read before anything is sent, to know what is there already
+            self.note(Step("look", "list"))
         async for command in super().iter_ip_commands(**query):
             yield command
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import TextStore, commands_by_device, devices, entries, once_each, open_client, rollout, rules
 
+from airflow_provider_supersim.delivery.once.before import Before
 from airflow_provider_supersim.delivery.once.journal_format import CHUNK_UPGRADES, FORMAT, META_UPGRADES, JournalError
 from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger, LedgerTakenError
 from airflow_provider_supersim.delivery.once.store import Store
@@ -86,7 +87,7 @@ async def written(kept: Kept) -> Ledger:
     """A journal of three chunks, each written twice, and a meta record that knows it."""
     ledger = await opened(kept)
     for number in range(3):
-        (entry,) = await ledger.write_ahead({f"device-{number}": "content"}, since=1000)
+        (entry,) = await ledger.write_ahead({f"device-{number}": "content"}, Before(1000))
         ledger.refuse(entry, ValueError("no"))
         await ledger.save_changed()
     await ledger.save_state()
@@ -155,7 +156,7 @@ async def test_an_older_meta_record_loses_no_chunk(kept: Kept) -> None:
     ledger = await opened(kept)
     older = kept.read(META)
     for number in range(3):
-        await ledger.write_ahead({f"device-{number}": "content"}, since=1000)
+        await ledger.write_ahead({f"device-{number}": "content"}, Before(1000))
     kept.write(META, older)
 
     again = await opened(kept)
@@ -216,7 +217,7 @@ async def test_a_meta_record_that_is_damaged_while_commands_are_sent_stops_them(
     kept.write(META, "{}")
 
     with pytest.raises(JournalError):
-        await ledger.write_ahead({"device-4": "content"}, since=1000)
+        await ledger.write_ahead({"device-4": "content"}, Before(1000))
     with pytest.raises(JournalError):
         await ledger.save_state()
     assert kept.read(META) == "{}"
@@ -271,7 +272,7 @@ async def test_what_was_written_ahead_is_never_lost_and_what_was_not_never_left(
 
     async def write_ahead() -> None:
         for number in range(10):
-            await ledger.write_ahead({f"device-{number}": "content"}, since=1000)
+            await ledger.write_ahead({f"device-{number}": "content"}, Before(1000))
             left.add(f"device-{number}")
 
     with pytest.raises(OSError, match="cannot be reached"):
@@ -298,7 +299,7 @@ async def test_a_process_that_lost_its_ledger_does_not_take_it_back_with_a_new_c
     store = Overtaken()
     ledger = await Ledger.open(store, clears=0, restart=False)
     with pytest.raises(LedgerTakenError):
-        await ledger.write_ahead({"device-0": "content"}, since=1000)
+        await ledger.write_ahead({"device-0": "content"}, Before(1000))
     assert json.loads(store.texts[META])["holder"] == "another"
 
 
@@ -308,7 +309,7 @@ def journal() -> dict[str, str]:
 
     async def write() -> None:
         ledger = await Ledger.open(store, clears=0, restart=False)
-        (entry,) = await ledger.write_ahead({"device-0": "content"}, since=1000)
+        (entry,) = await ledger.write_ahead({"device-0": "content"}, Before(1000))
         ledger.refuse(entry, ValueError("no"))
         await ledger.save_changed()
         await ledger.save_state()

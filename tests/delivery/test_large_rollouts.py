@@ -167,5 +167,5 @@ def test_a_session_that_was_cancelled_runs_nothing_more(simulator: Simulator) ->
     session = Session(open_client(simulator.url))
     session.cancel()
     with pytest.raises(CancelledError):
-        session.run(AsyncSuperSimClient.date)
+        session.run(AsyncSuperSimClient.get_sim, "device-0001")
     session.close()

@@ -12,7 +12,9 @@ from support import TextStore, device, entries
 
 from airflow_provider_supersim.api.errors import NotFoundError, Verdict
 from airflow_provider_supersim.api.models import Direction, IpCommand, IpCommandRequest, PayloadType, Status
-from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger, LedgerTakenError, fingerprint
+from airflow_provider_supersim.delivery.once.before import Before
+from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger, LedgerTakenError
+from airflow_provider_supersim.delivery.once.recognise import fingerprint
 from airflow_provider_supersim.delivery.once.store import MemoryOnly, Store
 from airflow_provider_supersim.delivery.state.device import Device
 from airflow_provider_supersim.delivery.state.states import State
@@ -50,7 +52,7 @@ async def reopened(store: Store, *, clears: int = 0, restart: bool = False) -> L
 async def test_a_retry_finds_what_was_recorded_and_what_was_about_to_be_sent() -> None:
     kept = TextStore()
     ledger = await reopened(kept)
-    one, two, _ = await ledger.write_ahead({"one": "a", "two": "b", "three": "c"}, since=1000)
+    one, two, _ = await ledger.write_ahead({"one": "a", "two": "b", "three": "c"}, Before(1000))
     ledger.accept(one, command(1))
     ledger.refuse(two, NotFoundError("no such SIM", request="POST /v1/IpCommands", verdict=Verdict.REFUSED, status=404))
     await ledger.save(one.chunk)
@@ -64,13 +66,13 @@ async def test_a_retry_finds_what_was_recorded_and_what_was_about_to_be_sent() -
     }
     assert again.entry("one").sid == command(1).sid
     assert "no such SIM" in str(again.entry("two").error)
-    assert {again.since(entry) for entry in entries(again).values()} == {1000}
+    assert {again.before(entry).since for entry in entries(again).values()} == {1000}
 
 
 async def test_without_a_place_nothing_is_remembered() -> None:
     store = MemoryOnly()
     ledger = await reopened(store)
-    await ledger.write_ahead({"one": "a"}, since=1000)
+    await ledger.write_ahead({"one": "a"}, Before(1000))
 
     assert ledger.entry("one").status == State.ABOUT_TO_SEND
     assert not entries(await reopened(store))
@@ -79,7 +81,7 @@ async def test_without_a_place_nothing_is_remembered() -> None:
 async def test_what_is_not_saved_was_about_to_be_sent() -> None:
     store = TextStore()
     ledger = await reopened(store)
-    (entry,) = await ledger.write_ahead({"one": "a"}, since=1000)
+    (entry,) = await ledger.write_ahead({"one": "a"}, Before(1000))
     ledger.accept(entry, command(1))
 
     # Read from a copy: who opens the store itself takes the ledger over.
@@ -92,7 +94,7 @@ async def test_what_is_not_saved_was_about_to_be_sent() -> None:
 async def test_statuses_that_move_are_kept_after_a_retry_too() -> None:
     store = TextStore()
     ledger = await reopened(store)
-    (entry,) = await ledger.write_ahead({"one": "a"}, since=1000)
+    (entry,) = await ledger.write_ahead({"one": "a"}, Before(1000))
     ledger.accept(entry, command(1))
     await ledger.save_changed()
 
@@ -108,7 +110,7 @@ async def test_statuses_that_move_are_kept_after_a_retry_too() -> None:
 async def test_a_clear_that_resumes_keeps_what_was_sent_and_counts_attempts_from_one() -> None:
     store = TextStore()
     ledger = await reopened(store, clears=2)
-    (entry,) = await ledger.write_ahead({"one": "a"}, since=1000)
+    (entry,) = await ledger.write_ahead({"one": "a"}, Before(1000))
     ledger.accept(entry, command(1, "failed"))
     ledger.state["waves_passed"] = 1
     await ledger.save_state()
@@ -119,20 +121,20 @@ async def test_a_clear_that_resumes_keeps_what_was_sent_and_counts_attempts_from
     cleared = await reopened(store, clears=3)
     assert cleared.state == {}
     assert cleared.entry("one").sid == command(1).sid
-    (entry,) = await cleared.write_ahead({"one": "a"}, since=2000)
+    (entry,) = await cleared.write_ahead({"one": "a"}, Before(2000))
     assert (entry.attempt, entry.clears, entry.earlier) == (1, 3, (command(1).sid,))
 
 
 async def test_a_clear_that_restarts_forgets_and_a_retry_after_it_does_not() -> None:
     store = TextStore()
     ledger = await reopened(store)
-    (entry,) = await ledger.write_ahead({"one": "a"}, since=1000)
+    (entry,) = await ledger.write_ahead({"one": "a"}, Before(1000))
     ledger.accept(entry, command(1))
     await ledger.save_changed()
 
     ledger = await reopened(store, clears=1, restart=True)
     assert not entries(ledger)
-    await ledger.write_ahead({"one": "b"}, since=2000)
+    await ledger.write_ahead({"one": "b"}, Before(2000))
 
     again = await reopened(store, clears=1, restart=True)
     assert again.entry("one").content == "b"
@@ -143,7 +145,7 @@ async def test_the_latest_of_a_devices_entries_counts() -> None:
     store = TextStore()
     ledger = await reopened(store)
     for number in (1, 2, 3):
-        (entry,) = await ledger.write_ahead({"one": "a"}, since=1000)
+        (entry,) = await ledger.write_ahead({"one": "a"}, Before(1000))
         ledger.accept(entry, command(number, "failed"))
         await ledger.save_changed()
 
@@ -154,12 +156,12 @@ async def test_the_latest_of_a_devices_entries_counts() -> None:
 
 async def test_an_attempt_that_was_withdrawn_does_not_count_and_those_before_it_do() -> None:
     ledger = await reopened(TextStore())
-    (first,) = await ledger.write_ahead({"one": "a"}, since=1000)
+    (first,) = await ledger.write_ahead({"one": "a"}, Before(1000))
     ledger.accept(first, command(1, "failed"))
-    (second,) = await ledger.write_ahead({"one": "a"}, since=1000)
+    (second,) = await ledger.write_ahead({"one": "a"}, Before(1000))
     ledger.withdraw(second, "outside the window")
 
-    (third,) = await ledger.write_ahead({"one": "a"}, since=1000)
+    (third,) = await ledger.write_ahead({"one": "a"}, Before(1000))
     assert third.attempt == 2
 
 
@@ -174,12 +176,12 @@ async def test_a_write_that_fails_leaves_no_gap() -> None:
 
     store = Failing()
     ledger = await reopened(store)
-    await ledger.write_ahead({"one": "a"}, since=1000)
+    await ledger.write_ahead({"one": "a"}, Before(1000))
     store.fails = True
     with pytest.raises(OSError, match="cannot be reached"):
-        await ledger.write_ahead({"two": "a"}, since=1000)
+        await ledger.write_ahead({"two": "a"}, Before(1000))
     store.fails = False
-    await ledger.write_ahead({"three": "a"}, since=1000)
+    await ledger.write_ahead({"three": "a"}, Before(1000))
 
     assert entries(await reopened(store)).keys() == {"one", "three"}
     assert entries(ledger).keys() == {"one", "three"}
@@ -195,7 +197,7 @@ async def test_no_value_outgrows_the_store(letter: str, attempts: int) -> None:
         sent = 0
         for batch in await batches(ledger, targets):
             written = await ledger.write_ahead(
-                {one.sim: fingerprint(one.request) for one in batch}, since=2_000_000_000
+                {one.sim: fingerprint(one.request) for one in batch}, Before(2_000_000_000)
             )
             for number, entry in enumerate(written, sent):
                 ledger.accept(entry, command(1000 * attempt + number, "failed", date=DateTime(2033, 5, 18)))
@@ -203,7 +205,7 @@ async def test_no_value_outgrows_the_store(letter: str, attempts: int) -> None:
             await ledger.save(written[0].chunk)
         assert sent == len(targets)
     for batch in await batches(ledger, targets):
-        written = await ledger.write_ahead({one.sim: fingerprint(one.request) for one in batch}, since=2_000_000_000)
+        written = await ledger.write_ahead({one.sim: fingerprint(one.request) for one in batch}, Before(2_000_000_000))
         for entry in written:
             ledger.withdraw(entry, 200 * letter)
         await ledger.save(written[0].chunk)
@@ -229,26 +231,27 @@ async def test_a_name_of_any_length_is_written_ahead() -> None:
     assert [len(batch) for batch in await batches(ledger, targets)] == [1, 1]
 
 
-def test_content_is_told_apart_by_payload_type_and_port() -> None:
-    contents = [("a", 1, None), ("a", 2, None), ("b", 1, None), ("YQ==", 1, None), ("YQ==", 1, "binary")]
+def test_content_is_told_apart_by_the_bytes_that_the_device_gets_and_their_port() -> None:
+    contents = [("a", 1, None), ("a", 2, None), ("b", 1, None), ("YQ==", 1, None), ("Yg==", 2, "binary")]
     requests = [IpCommandRequest.build("one", text, port, payload_type=kind) for text, port, kind in contents]
 
     assert len({fingerprint(request) for request in requests}) == len(contents)
     assert {len(fingerprint(request)) for request in requests} == {11}
+    assert fingerprint(IpCommandRequest.build("one", b"a", 1)) == fingerprint(requests[0])
 
 
 async def test_a_process_that_was_taken_for_dead_writes_nothing_more_ahead() -> None:
     store = TextStore()
     zombie = await Ledger.open(store, clears=0, restart=False)
-    await zombie.write_ahead({"device-0001": "a"}, since=0)
+    await zombie.write_ahead({"device-0001": "a"}, Before(0))
     next_try = await Ledger.open(store, clears=0, restart=False)
 
     with pytest.raises(LedgerTakenError, match="another try of this task has taken over"):
-        await zombie.write_ahead({"device-0002": "a"}, since=0)
+        await zombie.write_ahead({"device-0002": "a"}, Before(0))
     with pytest.raises(LedgerTakenError):
         await zombie.save_state()
     with pytest.raises(LedgerTakenError):  # it would write over what the next try knows
         await zombie.save(0)
 
-    await next_try.write_ahead({"device-0002": "a"}, since=0)
+    await next_try.write_ahead({"device-0002": "a"}, Before(0))
     assert set(entries(await Ledger.open(store, clears=0, restart=False))) == {"device-0001", "device-0002"}

@@ -19,6 +19,7 @@ from features import needs_memory_storage
 from support import entries
 
 from airflow_provider_supersim.api.errors import BadInputError
+from airflow_provider_supersim.delivery.once.before import Before
 from airflow_provider_supersim.delivery.once.store import MemoryOnly
 from airflow_provider_supersim.exceptions import StorageError
 from airflow_provider_supersim.runs.stores import ObjectStorageStore, TaskStateStore, open_ledger, store_for
@@ -141,7 +142,7 @@ async def test_a_clear_is_told_from_a_retry_by_max_tries(ledger_path: str, on_cl
         now = context(max_tries=max_tries)
         ledger = await open_ledger(store_for(now, ledger_path, LOG), now, on_clear)
         found = set(entries(ledger))
-        await ledger.write_ahead({f"device-{len(found)}": "content"}, since=0)
+        await ledger.write_ahead({f"device-{len(found)}": "content"}, Before(0))
         return found
 
     first, second, third = (await known(2), await known(2), await known(2))
@@ -168,7 +169,7 @@ class Accessor:
 async def test_airflows_task_state_store_serves_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     now = context(task_state_store=Accessor())
     ledger = await open_ledger(store_for(now, None, LOG), now, "resume")
-    await ledger.write_ahead({"device-0001": "content"}, since=0)
+    await ledger.write_ahead({"device-0001": "content"}, Before(0))
 
     assert isinstance(store_for(now, None, LOG), TaskStateStore)
     assert entries(await open_ledger(store_for(now, None, LOG), now, "resume")).keys() == {"device-0001"}

@@ -24,6 +24,7 @@ from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import ServerError, Verdict
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
 from airflow_provider_supersim.delivery.once import dispatcher as dispatch
+from airflow_provider_supersim.delivery.once.before import Before
 from airflow_provider_supersim.delivery.once.dispatcher import Dispatcher
 from airflow_provider_supersim.delivery.once.job import MOST_SENDINGS
 from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger
@@ -219,7 +220,7 @@ async def test_what_is_sent_anew_after_a_clear_is_noted_as_this_clears_first(sim
     store = TextStore()
     ledger = await Ledger.open(store, clears=0, restart=False)
     for _ in range(2):
-        await ledger.write_ahead({"device-0001": "content of yesterday"}, since=0)
+        await ledger.write_ahead({"device-0001": "content of yesterday"}, Before(0))
         await ledger.save_changed()
     simulator.faults({"kind": "drop_after", "count": 1, **POST})
 

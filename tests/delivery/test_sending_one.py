@@ -7,9 +7,11 @@ from support import POST, TextStore, device, open_client
 
 from airflow_provider_supersim.api.errors import BadRequestError, ServerError
 from airflow_provider_supersim.api.models import IpCommand
+from airflow_provider_supersim.delivery.once.before import Before
 from airflow_provider_supersim.delivery.once.job import MOST_SENDINGS
-from airflow_provider_supersim.delivery.once.ledger import Ledger, fingerprint
+from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.delivery.once.one_command import send_once
+from airflow_provider_supersim.delivery.once.recognise import fingerprint
 from airflow_provider_supersim.testing import Simulator
 
 pytestmark = pytest.mark.anyio
@@ -86,8 +88,8 @@ async def test_a_try_that_died_over_it_is_gone_on_with(simulator: Simulator, acc
     store = TextStore()
     ledger = await Ledger.open(store, clears=0, restart=True)
     async with open_client(simulator.url) as client:
-        since = int((await client.date()).timestamp())
-        await ledger.write_ahead({TARGET.sim: fingerprint(TARGET.request)}, since)
+        before = Before(int(simulator.clock()["now"]))
+        await ledger.write_ahead({TARGET.sim: fingerprint(TARGET.request)}, before)
         if accepted:
             await client.send(TARGET.request)
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
-from clients import client_at, client_of, listed, seen
-from raw_server import raw_server, reply
+from clients import client_of, listed, seen
 
-from airflow_provider_supersim.api import client as client_module
 from airflow_provider_supersim.api.errors import (
     AuthenticationError,
     BadRequestError,
@@ -110,42 +106,3 @@ async def test_a_useless_body_is_one_clear_error(supersim_simulator, vendor, bod
     assert (posted.verdict, posted.status) == (Verdict.UNKNOWN, 201)
     assert str(posted).startswith("POST /v1/IpCommands answered 201: the reply cannot be read: ")
     assert (read.value.verdict, read.value.status) == (Verdict.TRY_AGAIN, 200)
-
-
-async def test_the_apis_own_time_is_its_date_header(supersim_simulator, vendor):
-    supersim_simulator.stop_clock("2031-01-02T03:04:05Z")
-    async with client_of(supersim_simulator, vendor) as client:
-        assert (await client.date()).isoformat() == "2031-01-02T03:04:05+00:00"
-        supersim_simulator.advance(60)
-        await client.get_sim("device-0001")
-        assert (await client.date()).isoformat() == "2031-01-02T03:05:05+00:00"
-    assert len(seen(supersim_simulator, "GET", "/v1/IpCommands")) == 1
-
-
-async def test_a_time_that_is_no_longer_fresh_is_asked_for_again(supersim_simulator, monkeypatch):
-    supersim_simulator.stop_clock("2031-01-02T03:04:05Z")
-    async with client_of(supersim_simulator) as client:
-        await client.date()
-        supersim_simulator.advance(60)
-        monkeypatch.setattr(client_module, "FRESH", 0.0)
-        assert (await client.date()).isoformat() == "2031-01-02T03:05:05+00:00"
-
-
-async def test_a_reply_without_a_date_does_not_make_an_old_one_fresh(monkeypatch):
-    sim = {"sid": "HS1", "status": "active"}
-    page = {"ip_commands": [], "meta": {}}
-    first = reply(sim, Date="Thu, 02 Jan 2031 03:04:05 GMT")
-    later = reply(page, Date="Thu, 02 Jan 2031 03:05:05 GMT")
-    now = SimpleNamespace(monotonic=lambda: 1000.0)
-    async with raw_server(first, reply(sim), later) as server, client_at(server.url) as client:
-        monkeypatch.setattr(client_module, "time", now)
-        await client.get_sim("HS1")
-        now.monotonic = lambda: 1060.0
-        await client.get_sim("HS1")
-        assert (await client.date()).isoformat() == "2031-01-02T03:05:05+00:00"
-
-
-async def test_an_api_that_tells_no_time_is_a_clear_error():
-    async with raw_server(reply({"ip_commands": [], "meta": {}})) as server, client_at(server.url) as client:
-        with pytest.raises(SuperSimError, match="no readable Date header"):
-            await client.date()

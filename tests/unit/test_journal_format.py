@@ -7,6 +7,7 @@ import json
 import pytest
 
 from airflow_provider_supersim.delivery.once import journal_format
+from airflow_provider_supersim.delivery.once.before import MARK, MOST_MARKS
 from airflow_provider_supersim.delivery.once.journal_format import (
     CHUNK_BYTES,
     CHUNK_UPGRADES,
@@ -32,11 +33,11 @@ def as_stored(record):
 
 
 def test_entries_come_back_as_they_were_written():
-    stored = as_stored(Chunk.build([FULL, BARE], revision=3, since=1000))
+    stored = as_stored(Chunk.build([FULL, BARE], revision=3, since=1000, marks="abcdefgh"))
 
     read = decode(stored, Chunk, CHUNK_UPGRADES)
     assert read.read_entries(7) == [FULL, BARE]
-    assert (read.format, read.revision, read.since) == (FORMAT, 3, 1000)
+    assert (read.format, read.revision, read.since, read.marks) == (FORMAT, 3, 1000, "abcdefgh")
 
 
 def test_a_field_with_its_default_value_is_left_out():
@@ -65,6 +66,7 @@ def test_a_full_chunk_fits_into_the_state_store():
     size = len(json.dumps(encode(Chunk.build(entries, revision=100, since=2**31))))
 
     assert size <= sum(entry_bytes(entry.sim, None) for entry in entries) <= CHUNK_BYTES
+    assert CHUNK_BYTES + MOST_MARKS * MARK + 100 < 65_535
 
 
 @pytest.mark.parametrize("kind", [Meta, Chunk])

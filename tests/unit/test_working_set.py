@@ -77,6 +77,7 @@ def test_entries_come_back_as_they_were_put():
         ("held_back", {MISSED}),  # which no version of the API says so far
         ("sent", set()),
         ("received", set()),
+        (State.UNKNOWN, {MISSED}),
         ("failed", {ATTEMPTED_AGAIN, MISSED}),
         ("failed for the last time", {MISSED}),
         ("failed before the clear", {UNSENT, ATTEMPTED_AGAIN, MISSED}),
@@ -96,6 +97,17 @@ def test_which_devices_are_meant(status, conditions):
     assert {which for which in every if one.timezones(which, 0, 1, **values).total()} == conditions
     assert one.open_sids(0, 1) == (["HG1"] if status in {"queued", "held_back"} else [])
     assert (one.open_entry("HG1") is not None) == (status in {"queued", "held_back"})
+
+
+def test_a_sid_is_known_as_long_as_the_set_lives():
+    one = filled(2)
+    entry = Entry("device-0000", 0, "content", sid="HG1", earlier=("HG0",))
+    one.put([entry])
+    entry.sid = "HG2"
+    one.update(entry)
+    one.put([Entry("device-0000", 1, "content", earlier=("HG0", "HG2"))])
+
+    assert [one.has_sid(sid) for sid in ("HG0", "HG2", "HG3")] == [True, True, False]
 
 
 def test_positions_are_from_the_first_to_before_the_last():

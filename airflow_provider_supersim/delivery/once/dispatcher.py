@@ -13,10 +13,13 @@ import anyio
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import AuthenticationError, SuperSimError, Verdict
 from airflow_provider_supersim.api.models import Direction, IpCommand
+from airflow_provider_supersim.delivery.once.before import Bound, until_older
 from airflow_provider_supersim.delivery.once.job import Job, NotNow
-from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger, fingerprint
+from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger
 from airflow_provider_supersim.delivery.once.outage import Outage
-from airflow_provider_supersim.delivery.once.reconcile import Unknown, find_accepted, until_older
+from airflow_provider_supersim.delivery.once.recognise import Wanted, fingerprint
+from airflow_provider_supersim.delivery.once.reconcile import look_up
+from airflow_provider_supersim.delivery.once.sims import SimBook
 from airflow_provider_supersim.delivery.state.device import Device
 from airflow_provider_supersim.delivery.state.states import State
 from airflow_provider_supersim.words import count, duration
@@ -29,6 +32,9 @@ LOOK_EVERY = 2.0
 #: Above this many unknown outcomes nothing new leaves: an API that answers 5xx to everything must not be sent a
 #: million.
 MOST_UNKNOWN = 1_000
+NAMED = 5  # devices in one message
+#: Why a command is not sent again, and not known to be accepted.
+CANNOT_TELL = "not known whether the API accepted it: its list has a row that may be it"
 SAVE_WITHIN = 5.0  # seconds that a task which is being killed may still take to record what it knows
 
 
@@ -70,7 +76,8 @@ class Dispatcher:
         self._done = anyio.Event()
         self._accepted_at = 0.0
         self._outage = Outage()
-        self._sim_sids: dict[str, str] = {}
+        self._sims = SimBook()
+        self._bound = Bound(client, ledger.has_sid)
 
     async def send(self, devices: Sequence[Device]) -> None:
         """Send a command to each, as :meth:`send_stream` does."""
@@ -151,8 +158,8 @@ class Dispatcher:
                 yield one
 
     async def _write_ahead(self, leaving: Sequence[Device]) -> None:
-        since = int((await self._client.date()).timestamp())
-        entries = await self._ledger.write_ahead({one.sim: fingerprint(one.request) for one in leaving}, since)
+        before = await self._bound.now()
+        entries = await self._ledger.write_ahead({one.sim: fingerprint(one.request) for one in leaving}, before)
         self._untried[entries[0].chunk] = len(leaving)
         self._without_outcome += len(leaving)
         for one, entry in zip(leaving, entries, strict=True):
@@ -224,6 +231,7 @@ class Dispatcher:
         self._accepted_at = time.monotonic()
         self._outage.conclude(job, self._accepted_at)
         self._ledger.accept(job.entry, command)
+        self._bound.accepted(job.entry.sent_at)
         self._on_accepted(command)
 
     def _refuse(self, job: Job, error: SuperSimError) -> None:
@@ -278,18 +286,47 @@ class Dispatcher:
             self._outage.lasts(looked_at)
             if not self._unknown:
                 continue
-            unknown = [
-                Unknown(sim, job.device.sim_sid, job.entry, self._ledger.since(job.entry))
+            wanted = [
+                Wanted(sim, job.device.sim_sid, job.entry, job.device.request, self._ledger.before(job.entry))
                 for sim, job in self._unknown.items()
             ]
-            for one, command in await find_accepted(self._client, unknown, self._sim_sids):
-                job = self._unknown.pop(one.sim)
-                self._accept(job, command)
+            look = await look_up(self._client, wanted, self._sims, self._ledger.has_sid)
+            for sim, command in look.found.items():
+                self._accept(self._unknown.pop(sim), command)
                 self._finish()
+            overdue = [job for job in self._unknown.values() if looked_at - job.unknown_since >= self._lag]
+            for job in overdue:
+                self._suspect(job, look.suspects[job.device.sim], looked_at)
+            self._lose([job for job in overdue if job.suspects and looked_at - job.suspected_since >= self._lag])
             await self._ledger.save_changed()
-            await self._send_again(
-                [job for job in self._unknown.values() if looked_at - job.unknown_since >= self._lag]
-            )
+            await self._send_again([job for job in overdue if not job.suspects])
+
+    def _suspect(self, job: Job, suspects: set[str], looked_at: float) -> None:
+        """Note which commands could be the job's. The list shows it by now, so later ones are no suspects.
+
+        Some are on their way to the ledger just now: they get as long again to turn out to be another job's.
+        """
+        if job.suspects:
+            job.suspects = frozenset(sid for sid in job.suspects if not self._ledger.has_sid(sid))
+        else:
+            job.suspects, job.suspected_since = frozenset(suspects), looked_at
+
+    def _lose(self, jobs: list[Job]) -> None:
+        """End jobs of which it cannot be told whether they were accepted."""
+        if not jobs:
+            return
+        for job in jobs:
+            del self._unknown[job.device.sim]
+            self._outage.conclude(job, time.monotonic())
+            self._ledger.lose(job.entry, CANNOT_TELL)
+            self._finish()
+        log.warning(
+            "%s: not known whether the API accepted the command, so it is not sent again: %s. Rows of the API's list "
+            "may be it, but lack a field to tell, such as %s. Look at the devices [outcome-unknown]",
+            count(len(jobs), "device"),
+            ", ".join(job.device.label for job in jobs[:NAMED]),
+            min(jobs[0].suspects) or "one without a sid",
+        )
 
     async def _send_again(self, not_accepted: list[Job]) -> None:
         if not not_accepted:

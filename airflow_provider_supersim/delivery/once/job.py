@@ -26,12 +26,27 @@ class Job:
     :ivar recalled: why it is taken back; empty if it is not
     :ivar error: of the last sending, if its outcome was not known
     :ivar unknown_since: since when its outcome is not known, by the monotonic clock
+    :ivar suspects: sids of commands in the API's list that could be this one, and need not be
+    :ivar suspected_since: since when these are known, by the monotonic clock
     :ivar alone: sendings of unknown outcome while other commands were accepted
     :ivar in_vain: such sendings in a row while none was accepted: an outage, which says nothing against this command
     :ivar scope: of the worker that has it, which :meth:`recall` cancels
     """
 
-    __slots__ = ("alone", "device", "entry", "error", "in_vain", "left", "recalled", "scope", "tried", "unknown_since")
+    __slots__ = (
+        "alone",
+        "device",
+        "entry",
+        "error",
+        "in_vain",
+        "left",
+        "recalled",
+        "scope",
+        "suspected_since",
+        "suspects",
+        "tried",
+        "unknown_since",
+    )
 
     def __init__(self, device: Device, entry: Entry) -> None:
         self.device = device
@@ -41,6 +56,8 @@ class Job:
         self.recalled = ""
         self.error: SuperSimError | None = None
         self.unknown_since = time.monotonic()
+        self.suspects: frozenset[str] = frozenset()
+        self.suspected_since = 0.0
         self.alone = 0
         self.in_vain = 0
         self.scope: anyio.CancelScope | None = None
@@ -71,6 +88,7 @@ class Job:
         else:
             self.in_vain += 1
         self.unknown_since = time.monotonic()
+        self.suspects = frozenset()
 
     @property
     def hopeless(self) -> bool:

@@ -29,8 +29,9 @@ META_UPGRADES: dict[int, Upgrade] = {}
 #: The same for chunks.
 CHUNK_UPGRADES: dict[int, Upgrade] = {}
 
-#: Largest chunk in bytes of JSON. Airflow's task state store complains above 65,535.
-CHUNK_BYTES = 65_000
+#: Most bytes of JSON for the entries of a chunk. Airflow's task state store complains above 65,535, and 3,200 are for
+#: marks.
+CHUNK_BYTES = 61_700
 #: Most bytes of an entry, without the device's name and the sids of earlier attempts.
 ENTRY_BYTES = 205
 SID_BYTES = 38
@@ -92,19 +93,24 @@ class Chunk(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Some hundreds of entries that are written together.
 
     :ivar revision: how often the chunk has been written, this time included
-    :ivar since: a time by the API's clock, in seconds since 1970, before which none of its commands was sent
+    :ivar since: a time by the API's ``date_created``, in seconds since 1970, before which none was created
+    :ivar marks: of commands about as new that were there before, see
+        :class:`~airflow_provider_supersim.delivery.once.before.Before`
     :ivar entries: by SIM
     """
 
     format: int = FORMAT
     revision: _Ordinal
     since: _Number
+    marks: str = ""
     entries: dict[str, StoredEntry]
 
     @classmethod
-    def build(cls, entries: Iterable[Entry], *, revision: int, since: int) -> Chunk:
+    def build(cls, entries: Iterable[Entry], *, revision: int, since: int, marks: str = "") -> Chunk:
         """Return a chunk with these entries."""
-        return cls(revision=revision, since=since, entries={entry.sim: _stored(entry) for entry in entries})
+        return cls(
+            revision=revision, since=since, marks=marks, entries={entry.sim: _stored(entry) for entry in entries}
+        )
 
     def read_entries(self, number: int) -> list[Entry]:
         """Return the entries.

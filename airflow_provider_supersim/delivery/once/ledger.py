@@ -8,17 +8,16 @@ looks these up in the API before it sends anything.
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
-from hashlib import blake2b
 from typing import Any
 from uuid import uuid4
 
 import anyio.to_thread
 import msgspec
 
-from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
+from airflow_provider_supersim.api.models import IpCommand
+from airflow_provider_supersim.delivery.once.before import Before
 from airflow_provider_supersim.delivery.once.journal import Journal
 from airflow_provider_supersim.delivery.once.journal_format import (
     CHUNK_BYTES,
@@ -36,6 +35,8 @@ from airflow_provider_supersim.delivery.state.working_set import WorkingSet
 #: Most commands in a chunk: its three or four writes come to about 0.3 ms a command. A chunk with long names, or with
 #: many earlier attempts, has fewer, so that it stays below CHUNK_BYTES.
 CHUNK = 250
+#: Why the outcome of a command is unknown that has a sid.
+GONE = "accepted, but the API has no record of the command any more (404)"
 
 
 class LedgerTakenError(Exception):
@@ -55,7 +56,7 @@ class Ledger:
         self.working_set = working_set
         self._meta = meta
         self._writing = anyio.Lock()
-        self._since: list[int] = []  # by chunk
+        self._before: list[Before] = []  # by chunk
         self._changed: set[int] = set()
         self.statuses: Counter[str | None] = Counter()
         self.commands = 0
@@ -106,16 +107,20 @@ class Ledger:
 
     @property
     def began(self) -> int:
-        """A time by the API's clock, in seconds since 1970, before which none of the commands was sent."""
-        return min(self._since, default=0)
+        """A time by the API's ``date_created``, in seconds since 1970, before which no command was created."""
+        return min((before.since for before in self._before), default=0)
 
     def entry(self, sim: str) -> Entry | None:
         """Return the latest entry of a device."""
         return self.working_set.entry(sim)
 
-    def since(self, entry: Entry) -> int:
-        """Return a time by the API's clock, in seconds since 1970, before which the entry's command was not sent."""
-        return self._since[entry.chunk]
+    def before(self, entry: Entry) -> Before:
+        """Return what the API's list held before the entry's command was sent."""
+        return self._before[entry.chunk]
+
+    def has_sid(self, sid: str) -> bool:
+        """Return whether a command is known: it is an entry's, or that of an earlier attempt."""
+        return self.working_set.has_sid(sid)
 
     async def batches(self, devices: AsyncIterator[Device]) -> AsyncIterator[list[Device]]:
         """Cut devices into batches that fit into a chunk each."""
@@ -131,23 +136,23 @@ class Ledger:
         if batch:
             yield batch
 
-    async def write_ahead(self, contents: Mapping[str, str], since: int) -> list[Entry]:
+    async def write_ahead(self, contents: Mapping[str, str], before: Before) -> list[Entry]:
         """Write that commands are about to be sent, before any of them is.
 
         :param contents: fingerprint of what is sent, by SIM: one of :meth:`batches`
-        :param since: a time by the API's clock, in seconds since 1970
+        :param before: what the API's list holds now
         :return: an entry for each, in one chunk
         :raises LedgerTakenError: another process has opened the ledger since
         :raises JournalError: the meta record cannot be read any more
         """
-        number = len(self._since)
-        before = {sim: self.entry(sim) for sim in contents}
-        entries = [self._next_entry(sim, content, number, before[sim]) for sim, content in contents.items()]
+        number = len(self._before)
+        last = {sim: self.entry(sim) for sim in contents}
+        entries = [self._next_entry(sim, content, number, last[sim]) for sim, content in contents.items()]
         async with self._writing:
-            await self._write_new(number, since, entries)
-            self._since.append(since)  # only now, so that a chunk that could not be written leaves no gap
+            await self._write_new(number, before, entries)
+            self._before.append(before)  # only now, so that a chunk that could not be written leaves no gap
         self.working_set.put(entries)
-        self.statuses.subtract(last.status for last in before.values() if last)
+        self.statuses.subtract(one.status for one in last.values() if one)
         self.statuses[State.ABOUT_TO_SEND] += len(entries)
         return entries
 
@@ -209,6 +214,16 @@ class Ledger:
         """Note that the API refused a command."""
         self._move(entry, State.REFUSED, shorten(str(error)))
 
+    def lose(self, entry: Entry, why: str) -> None:
+        """Note that it cannot be told what became of a command. It is not sent again."""
+        self._move(entry, State.UNKNOWN, shorten(why))
+
+    def forget(self, sid: str) -> None:
+        """Note that the API has no command of this sid any more, although it accepted it."""
+        entry = self.working_set.open_entry(sid)
+        if entry:
+            self.lose(entry, GONE)
+
     def withdraw(self, entry: Entry, why: str) -> None:
         """Note that a command was certainly not accepted and is no longer being sent."""
         self._move(entry, State.NOT_SENT, shorten(why))
@@ -252,9 +267,9 @@ class Ledger:
             earlier=(*last.earlier, last.sid) if last.sid else last.earlier,
         )
 
-    async def _write_new(self, number: int, since: int, entries: Iterable[Entry]) -> None:
+    async def _write_new(self, number: int, before: Before, entries: Iterable[Entry]) -> None:
         """Write a chunk, and then the meta record that counts it: see the module ``journal``."""
-        chunk = Chunk.build(entries, revision=1, since=since)
+        chunk = Chunk.build(entries, revision=1, since=before.since, marks=before.marks)
         meta = msgspec.structs.replace(self._meta, revisions=[*self._meta.revisions, chunk.revision])
 
         def write() -> None:
@@ -270,7 +285,8 @@ class Ledger:
         chunk = Chunk.build(
             self.working_set.entries_of(number),
             revision=self._meta.revisions[number] + 1,
-            since=self._since[number],
+            since=self._before[number].since,
+            marks=self._before[number].marks,
         )
 
         def write() -> None:
@@ -291,7 +307,7 @@ class Ledger:
             for entry in entries:
                 self._count(entry, 1)
             self.working_set.put(entries)
-            self._since.append(chunk.since)
+            self._before.append(Before(chunk.since, chunk.marks))
             revisions.append(chunk.revision)
         self._meta.revisions = revisions
 
@@ -305,10 +321,3 @@ class Ledger:
     def _count(self, entry: Entry, sign: int) -> None:
         self.statuses[entry.status] += sign
         self.commands += sign * (len(entry.earlier) + int(entry.sid is not None))
-
-
-def fingerprint(content: IpCommandRequest | IpCommand) -> str:
-    """Return 11 characters that differ if payload, payload type or port differ."""
-    text = f"{content.payload_type}\0{content.device_port}\0{content.payload}"
-    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import time
+
+import anyio
+
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
-from airflow_provider_supersim.api.errors import SuperSimError
+from airflow_provider_supersim.api.errors import NotFoundError, SuperSimError
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
-from airflow_provider_supersim.delivery.once.dispatcher import LAG, Dispatcher
-from airflow_provider_supersim.delivery.once.ledger import Ledger
+from airflow_provider_supersim.delivery.once.dispatcher import LAG, LOOK_EVERY, Dispatcher
+from airflow_provider_supersim.delivery.once.ledger import GONE, Ledger
 from airflow_provider_supersim.delivery.state.device import Device
+from airflow_provider_supersim.delivery.state.states import State
+
+
+class OutcomeUnknownError(Exception):
+    """It cannot be told what became of the command. It is not sent again.
+
+    :ivar sim: as the DAG names it
+    """
+
+    def __init__(self, sim: str, why: str) -> None:
+        super().__init__(sim, why)
+        self.sim = sim
+        self.why = why
 
 
 async def send_once(
@@ -15,16 +32,24 @@ async def send_once(
 ) -> tuple[IpCommand, bool]:
     """Send a command, unless it was sent before. A command that failed is sent again.
 
-    :param lag: as of :class:`Dispatcher`
+    :param lag: as of :class:`Dispatcher`; a read by sid may lag as long
     :return: the command, and whether it was sent just now
     :raises SuperSimError: the API refused it, or could not be reached
+    :raises OutcomeUnknownError: it cannot be told whether the API accepted it, or the API has it no more
     """
     entry = ledger.entry(request.sim)
     if entry and entry.sid:
-        command = await client.get_ip_command(entry.sid)
-        ledger.settle(command)
-        if not command.status.settled or command.status.succeeded:
-            return command, False
+        command = await _read(client, entry.sid, lag)
+        if command is not None:
+            ledger.settle(command)
+            if not command.status.settled or command.status.succeeded:
+                return command, False
+        elif entry.status != State.FAILED:
+            ledger.forget(entry.sid)
+            await ledger.save_changed()
+            raise OutcomeUnknownError(request.sim, GONE)
+    elif entry and entry.status == State.UNKNOWN:
+        raise OutcomeUnknownError(request.sim, str(entry.error))
     accepted: list[IpCommand] = []
     refused: list[SuperSimError] = []
     dispatcher = Dispatcher(
@@ -38,4 +63,19 @@ async def send_once(
     await dispatcher.send([Device(sim=request.sim, request=request)])
     if refused:
         raise refused[0]
+    if not accepted:
+        sent = ledger.entry(request.sim)
+        raise OutcomeUnknownError(request.sim, str(sent and sent.error))
     return accepted[0], True
+
+
+async def _read(client: AsyncSuperSimClient, sid: str, lag: float) -> IpCommand | None:
+    """Read a command; ``None`` if the API has had none of this sid for as long as it may lag."""
+    gone_at = time.monotonic() + lag
+    while True:
+        try:
+            return await client.get_ip_command(sid)
+        except NotFoundError:
+            if time.monotonic() >= gone_at:
+                return None
+        await anyio.sleep(min(LOOK_EVERY, lag / 2))

@@ -1,139 +1,118 @@
-"""Look up in the API what became of commands whose outcome is unknown.
+"""Look up in the API's list what became of commands whose outcome is unknown.
 
-The API has no idempotency key to ask by. A command is recognised by its SIM, payload, payload type and port, and by its
-creation no earlier than we began to send.
+There are three answers: it is there, it is not there, and the list cannot tell. Only a list that was read past the time
+of the sending, and holds nothing that could be the command, says that it is not there.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import msgspec
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
-from airflow_provider_supersim.api.errors import NotFoundError
 from airflow_provider_supersim.api.models import Direction, IpCommand
-from airflow_provider_supersim.api.requests import SIMS
-from airflow_provider_supersim.delivery.once.ledger import fingerprint
-from airflow_provider_supersim.delivery.state.device import Entry
-
-#: Up to this many SIMs are asked for one by one.
-FEW = 3
-#: Seconds by which the clocks of the API's own servers may differ.
-CLOCK_SKEW = 2
-#: Newest first, after this many older commands in a row the list holds nothing of ours.
-OLD_ENOUGH = 200
+from airflow_provider_supersim.delivery.once.before import until_older
+from airflow_provider_supersim.delivery.once.recognise import Answer, Row, Wanted
+from airflow_provider_supersim.delivery.once.sims import FEW, SimBook
 
 _SIM_SID = re.compile(r"HS[0-9a-fA-F]{32}")
 
 
-class Unknown(msgspec.Struct, frozen=True):
-    """A command whose outcome is unknown.
+class Look(msgspec.Struct):
+    """What one look at the list has shown. The list may lag behind.
 
-    :ivar sim: as the DAG names it
-    :ivar sim_sid: its sid, if that is known
-    :ivar since: a time by the API's clock, in seconds since 1970, before which it was not sent
+    :ivar found: commands that the API has accepted, by SIM as the DAG names it
+    :ivar suspects: sids of rows that could be the command, and need not be, by SIM; a row without a sid counts as ""
     """
 
-    sim: str
-    sim_sid: str | None
-    entry: Entry
-    since: int
+    found: dict[str, IpCommand] = {}
+    suspects: defaultdict[str, set[str]] = msgspec.field(default_factory=lambda: defaultdict(set))
 
 
-async def find_accepted(
-    client: AsyncSuperSimClient, unknown: Sequence[Unknown], sim_sids: dict[str, str]
-) -> list[tuple[Unknown, IpCommand]]:
-    """Return those that the API has accepted, each with its command. This is one look; the list may lag behind.
+async def look_up(
+    client: AsyncSuperSimClient, wanted: Sequence[Wanted], book: SimBook, has: Callable[[str], bool]
+) -> Look:
+    """Look for commands in the API's list.
 
-    :param sim_sids: known sids by unique name; what is learned here is added
+    :param book: what is known of SIMs; what is learned here is added
+    :param has: says whether the ledger has a sid: such a command is not another one of ours
     :raises SuperSimError: the list cannot be read
     """
-    if len(unknown) > FEW:
-        await _learn_sim_sids(client, unknown, sim_sids)
-        return await _find_in_one_walk(client, unknown, sim_sids)
-    found = []
-    for one in unknown:
-        command = await _first_match(one, client.iter_ip_commands(sim=one.sim, direction=Direction.TO_SIM))
-        if command is not None:
-            found.append((one, command))
-    return found
+    walk = _Walk(client, book, has)
+    await book.learn(client, [one.sim for one in wanted if walk.sid_of(one) is None])
+    there = [one for one in wanted if walk.sid_of(one)]  # no such SIM: no command to it
+    if len(there) > FEW:
+        await walk.read(there, client.iter_ip_commands(direction=Direction.TO_SIM))
+    else:
+        for one in there:
+            await walk.read([one], client.iter_ip_commands(sim=walk.sid_of(one), direction=Direction.TO_SIM))
+    return walk.look
 
 
-async def _first_match(one: Unknown, commands: AsyncIterator[IpCommand]) -> IpCommand | None:
-    try:
-        async for command in until_older(commands, one.since):
-            if _is(one, command):
-                return command
-    except NotFoundError:
-        pass  # there is no such SIM, and so no command to it
-    return None
+class _Walk:
+    """Compares each row of the list with what is wanted. The list's filters are not relied on."""
 
+    def __init__(self, client: AsyncSuperSimClient, book: SimBook, has: Callable[[str], bool]) -> None:
+        self._client = client
+        self._book = book
+        self._has = has
+        self._taken: set[str] = set()
+        self.look = Look()
 
-async def _find_in_one_walk(
-    client: AsyncSuperSimClient, unknown: Sequence[Unknown], sim_sids: dict[str, str]
-) -> list[tuple[Unknown, IpCommand]]:
-    wanted = {(one.sim_sid or sim_sids.get(one.sim, one.sim), one.entry.content): one for one in unknown}
-    found: list[tuple[Unknown, IpCommand]] = []
-    commands = client.iter_ip_commands(direction=Direction.TO_SIM)
-    async for command in until_older(commands, min(one.since for one in unknown)):
-        key = (command.sim_sid or "", fingerprint(command))
-        if (one := wanted.get(key)) and _is(one, command):
-            found.append((one, command))
-            del wanted[key]
-            if not wanted:
-                break
-    return found
+    def sid_of(self, one: Wanted) -> str | None:
+        if one.sim_sid or _SIM_SID.fullmatch(one.sim):
+            return one.sim_sid or one.sim
+        known = self._book.find(one.sim)
+        return known.sid if known else None
 
+    async def read(self, wanted: Sequence[Wanted], commands: AsyncIterator[IpCommand]) -> None:
+        by_sid: defaultdict[str | None, list[Wanted]] = defaultdict(list)
+        for one in wanted:
+            by_sid[self.sid_of(one)].append(one)
+        left, without_sim = len(wanted), list[Row]()
+        async for command in until_older(commands, min(one.before.since for one in wanted)):
+            if command.sim_sid is None:
+                without_sim.append(Row(command))
+            elif ours := by_sid.get(command.sim_sid):
+                row = Row(command)
+                left -= self._compare(row, ((one, row.may_be(one)) for one in ours))
+                if not left:
+                    return
+        if without_sim:
+            await self._read_without_sim([one for one in wanted if one.sim not in self.look.found], without_sim)
 
-def _is(one: Unknown, command: IpCommand) -> bool:
-    return (
-        fingerprint(command) == one.entry.content
-        and not _is_older(command, one.since)
-        and command.sid not in one.entry.earlier
-    )
+    async def _read_without_sim(self, wanted: Sequence[Wanted], rows: Sequence[Row]) -> None:
+        """Compare rows whose ``sim_sid`` is null. Their ICCID may stand for it."""
+        rows = [row for row in rows if self._is_free(row) and any(row.may_be(one) for one in wanted)]
+        if any(row.command.sim_iccid for row in rows):
+            await self._book.learn(self._client, [one.sim for one in wanted])
+        answers = [(row, [(one, min(self._goes_to(row, one), row.may_be(one))) for one in wanted]) for row in rows]
+        for row, of_each in answers:  # first those that are somebody's: then they are nobody else's
+            self._compare(row, [(one, answer) for one, answer in of_each if answer is Answer.IS])
+        for row, of_each in answers:
+            self._compare(row, of_each)
 
+    def _goes_to(self, row: Row, one: Wanted) -> Answer:
+        sim = self._book.find(one.sim)
+        return row.goes_to(self.sid_of(one), sim.iccid if sim else None)
 
-def _is_older(command: IpCommand, since: int) -> bool:
-    return command.date_created is not None and command.date_created.timestamp() < since - CLOCK_SKEW
+    def _compare(self, row: Row, answers: Iterable[tuple[Wanted, Answer]]) -> bool:
+        """Note what a row says; return whether it is one of ours."""
+        for one, answer in answers:
+            if answer is Answer.IS_NOT or one.sim in self.look.found or not self._is_free(row):
+                continue
+            sid = row.command.sid or ""
+            if answer is Answer.IS:
+                self.look.found[one.sim] = row.command
+                self._taken.add(sid)
+                return True
+            self.look.suspects[one.sim].add(sid)
+        return False
 
-
-async def until_older(commands: AsyncIterator[IpCommand], since: int) -> AsyncIterator[IpCommand]:
-    """Yield the list until only older commands follow.
-
-    The API lists commands newest first, but does not promise to. So this is believed only while it is seen to hold: if
-    one command is newer than the one before, the list is read to its end.
-
-    :param since: in seconds since 1970
-    """
-    before, ascended, descended, older = None, False, False, 0
-    async for command in commands:
-        if before and command.date_created:
-            ascended = ascended or command.date_created > before
-            descended = descended or command.date_created < before
-        before = command.date_created or before
-        older = older + 1 if _is_older(command, since) else 0
-        if older >= OLD_ENOUGH and descended and not ascended:
-            return
-        yield command
-
-
-async def _learn_sim_sids(client: AsyncSuperSimClient, unknown: Sequence[Unknown], sim_sids: dict[str, str]) -> None:
-    """Find the sids of SIMs that were given by name, for the list of commands names none."""
-    names = {one.sim for one in unknown if one.sim_sid is None and not _SIM_SID.fullmatch(one.sim)} - sim_sids.keys()
-    seen, affordable = 0, len(names) * client.page_size(SIMS)
-    if not names:
-        return
-    async for sim in client.iter_sims():
-        seen += 1
-        if sim.unique_name in names and sim.sid:
-            sim_sids[sim.unique_name] = sim.sid
-            names.discard(sim.unique_name)
-        if not names or seen >= affordable:
-            break
-    for name in names:
-        try:
-            sim_sids[name] = str((await client.get_sim(name)).sid)
-        except NotFoundError:
-            continue  # no such SIM, so no command to it: sending will be refused
+    def _is_free(self, row: Row) -> bool:
+        """Whether the command may be one whose sid the ledger does not have yet: a sid belongs to one entry."""
+        sid = row.command.sid
+        return not sid or (sid not in self._taken and not self._has(sid))

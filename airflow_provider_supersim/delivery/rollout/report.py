@@ -30,10 +30,10 @@ class Row(msgspec.Struct, kw_only=True):
     :ivar sim: as it was given; a Fleet's SIMs by their unique names, where they have one
     :ivar sid: of the IP Command, where the API gave one
     :ivar attempt: which attempt the row tells of, 0 where there was none
-    :ivar status: the API's, or ``refused``, ``not_sent``, ``unknown``
+    :ivar status: the API's, or ``refused``, ``not_sent``, ``unknown``, ``unconfirmed``
     :ivar sent_at: when the API took the command, ISO 8601 in UTC
     :ivar settled_at: when its status became final
-    :ivar error: why it was refused, failed or not sent
+    :ivar error: why it was refused, failed, not sent or unknown
     """
 
     sim: str

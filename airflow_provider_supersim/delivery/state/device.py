@@ -39,7 +39,7 @@ class Entry(msgspec.Struct, gc=False):
     :ivar clears: how often the task had been cleared by hand
     :ivar sent_at: when the API accepted it, in seconds since 1970 by the API's clock
     :ivar settled_at: when its status became final, in seconds since 1970 by the API's clock
-    :ivar error: why it was refused or withdrawn
+    :ivar error: why it was refused or withdrawn, or why its outcome is unknown
     :ivar earlier: sids of earlier attempts, which no later attempt may claim
     """
 

@@ -20,6 +20,8 @@ class State(StrEnum):
     NOT_SENT = "not_sent"
     #: Written down to be sent, without an outcome so far. The outcome is unknown: look it up in the API.
     ABOUT_TO_SEND = "about_to_send"
+    #: Whether it was accepted, or what became of it, cannot be told: the API's list is not clear, or it has no record.
+    UNKNOWN = "outcome_unknown"
     #: The API refused the command and did not act on it.
     REFUSED = "refused"
     QUEUED = Status.QUEUED.value
@@ -73,7 +75,8 @@ class Facts(NamedTuple):
 
 TABLE: Mapping[str, Facts] = {
     State.NOT_SENT: Facts(CountedAs.NOT_SENT, SentAgain.ALWAYS, final=False, word="not_sent"),
-    State.ABOUT_TO_SEND: Facts(CountedAs.UNSETTLED, SentAgain.AFTER_LOOK_UP, final=False, word="unknown"),
+    State.ABOUT_TO_SEND: Facts(CountedAs.UNSETTLED, SentAgain.AFTER_LOOK_UP, final=False, word="unconfirmed"),
+    State.UNKNOWN: Facts(CountedAs.FAILED, SentAgain.NEVER, final=True, word="unknown"),
     State.REFUSED: Facts(CountedAs.FAILED, SentAgain.AFTER_CLEAR, final=True, word="refused"),
     State.QUEUED: Facts(CountedAs.UNSETTLED, SentAgain.NEVER, final=False, word="queued"),
     State.SENT: Facts(CountedAs.SENT, SentAgain.NEVER, final=True, word="sent"),

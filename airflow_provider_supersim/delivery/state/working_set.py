@@ -36,7 +36,8 @@ _SCHEMA = """
         sim_sid TEXT, sent_at INTEGER, settled_at INTEGER, error TEXT, earlier TEXT, open INTEGER
     );
     CREATE INDEX entry_of_chunk ON entry (chunk);
-    CREATE INDEX open_entry ON entry (sid) WHERE open;
+    CREATE INDEX entry_of_sid ON entry (sid) WHERE sid IS NOT NULL;
+    CREATE TABLE earlier_sid (sid TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _PLANNED = (
     "FROM device LEFT JOIN entry USING (sim) LEFT JOIN payload ON payload.number = device.payload"
@@ -46,6 +47,7 @@ _DEVICE = "device.sim, text, payload_type, device_port, device.sim_sid, name, ti
 _ENTRY = "sim, chunk, content, status, attempt, clears, sid, sim_sid, sent_at, settled_at, error, earlier"
 _ENTRY_OF_SIM = f"SELECT {_ENTRY} FROM entry WHERE sim = ?"  # noqa: S608  # all ours, as are the next two
 _OPEN_ENTRY = f"SELECT {_ENTRY} FROM entry WHERE open AND sid = ?"  # noqa: S608
+_HAS_SID = "SELECT EXISTS (SELECT 1 FROM entry WHERE sid = :sid) OR EXISTS (SELECT 1 FROM earlier_sid WHERE sid = :sid)"
 _ENTRIES_OF_CHUNK = f"SELECT {_ENTRY} FROM entry WHERE chunk = ?"  # noqa: S608
 
 
@@ -207,6 +209,11 @@ class WorkingSet:
         self._write_moved()
         return _entry(self._base.execute(_OPEN_ENTRY, (sid,)).fetchone())
 
+    def has_sid(self, sid: str) -> bool:
+        """Return whether any entry has this sid, also of an earlier attempt."""
+        self._write_moved()
+        return bool(self._base.execute(_HAS_SID, {"sid": sid}).fetchone()[0])
+
     def entries_of(self, chunk: int) -> Iterator[Entry]:
         """Yield the entries of a chunk, except those that a later entry of the same device has replaced."""
         self._write_moved()
@@ -215,10 +222,16 @@ class WorkingSet:
     def put(self, entries: Iterable[Entry]) -> None:
         """Add entries. Each replaces the earlier entry of its device."""
         self._write_moved()
+        entries = list(entries)
+        self.keep_sids(sid for entry in entries for sid in entry.earlier)
         self._base.executemany(
             "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             ((*msgspec.structs.astuple(entry)[:-1], " ".join(entry.earlier), entry.open) for entry in entries),
         )
+
+    def keep_sids(self, sids: Iterable[str]) -> None:
+        """Keep sids that no entry has any more, so that :meth:`has_sid` knows them."""
+        self._base.executemany("INSERT OR IGNORE INTO earlier_sid VALUES (?)", ((sid,) for sid in sids))
 
     def update(self, entry: Entry) -> None:
         """Note that an entry has changed."""
