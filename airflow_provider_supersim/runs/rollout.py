@@ -228,8 +228,18 @@ class RolloutRun:
             if command.status.settled:
                 unsettled.pop(str(command.sid), None)
 
+        def forget(sid: str) -> None:
+            ledger.forget(sid)
+            unsettled.pop(sid, None)
+
         watcher = watcher_of_hook(self._hook)
-        waited = await watcher.wait(wait.sids, interval=self._arguments.poll_interval, timeout=seconds, on_read=settle)
+        waited = await watcher.wait(
+            wait.sids,
+            interval=self._arguments.poll_interval,
+            timeout=seconds,
+            on_read=settle,
+            on_gone=forget,
+        )
         waited.check_readable()
         return msgspec.structs.replace(wait, sids=list(unsettled)), not unsettled
 

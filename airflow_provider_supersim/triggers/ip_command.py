@@ -81,6 +81,7 @@ class SuperSimIpCommandTrigger(BaseTrigger):
             interval=self.poll_interval,
             timeout=timeout,
             on_read=None if self.with_commands else lambda _: None,
+            on_gone=None if self.with_commands else lambda _: None,  # the worker finds out by itself
         )
         yield TriggerEvent(waited.to_event())
 

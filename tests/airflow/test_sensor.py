@@ -5,6 +5,7 @@ import re
 import pytest
 from features import airflow_is
 
+from airflow_provider_supersim.delivery.waiting import watcher
 from airflow_provider_supersim.exceptions import EventUnreadableError
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 from airflow_provider_supersim.sensors.ip_command import SuperSimIpCommandSensor
@@ -17,7 +18,8 @@ MODES = {
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_how_waiting_ends(world, new_dag, play, mode):
+def test_how_waiting_ends(world, new_dag, play, mode, monkeypatch):
+    monkeypatch.setattr(watcher, "GONE_AFTER", 0)  # longer than these sensors wait
     world.set_behaviour("device-0002", network="offline")
     world.set_behaviour("device-0003", network="never")
     hook = SuperSimHook()

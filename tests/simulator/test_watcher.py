@@ -372,7 +372,8 @@ async def test_a_refusal_of_single_reads_ends_all_too(frozen):
     assert "answered 401" in waited.error
 
 
-async def test_a_command_that_is_not_there_ends_its_own_wait_and_no_other(frozen):
+async def test_a_command_that_is_not_there_ends_its_own_wait_and_no_other(frozen, monkeypatch):
+    monkeypatch.setattr(watch, "GONE_AFTER", 0.2)
     sids = await send(frozen, 3)
     unknown = "HG" + 32 * "0"
     watcher = Watcher(Clients(frozen))

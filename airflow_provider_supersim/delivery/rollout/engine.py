@@ -307,8 +307,13 @@ class Rollout:
             sids = await devices.open_sids(LOOKED_AT)
         if sids:
             # Each one must be read: a gate must not judge by old news.
-            timeout = max(0.0, until - time.time())
-            await self._watcher.look(sids, pause=self._poll_interval, timeout=timeout, on_read=self._ledger.settle)
+            await self._watcher.look(
+                sids,
+                pause=self._poll_interval,
+                timeout=max(0.0, until - time.time()),
+                on_read=self._ledger.settle,
+                on_gone=self._ledger.forget,
+            )
         await self._ledger.save_changed()
 
     async def _broken_rule(self, evidence: Evidence) -> str | None:

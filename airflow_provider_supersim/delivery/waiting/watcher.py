@@ -22,6 +22,7 @@ from airflow_provider_supersim.api.errors import (
     AuthenticationError,
     BadInputError,
     NoReplyError,
+    NotFoundError,
     SuperSimError,
     TooManyRequestsError,
     Verdict,
@@ -41,11 +42,14 @@ PAUSES = (1.0, 1.5, 2.25, 3.375, 4.0)
 JITTER = 0.1
 #: Seconds after a deadline that a round under way gets to end.
 GRACE = 30.0
+#: Seconds for which a read by sid may answer 404 although the command exists: as long as the list may lag.
+GONE_AFTER = 30.0
 KNOWN_STATUSES = frozenset(Status)
 #: What can be a sid. One that is well formed is not needed: what else the API gives out must be readable too.
 _SID = re.compile(r"[0-9A-Za-z]+")
 
 OnRead = Callable[[IpCommand], None]
+OnGone = Callable[[str], None]
 
 
 class EventError(ValueError):
@@ -117,11 +121,19 @@ class _Waiter:
     """
 
     def __init__(
-        self, sids: Iterable[str], interval: float, deadline: float, on_read: OnRead | None, *, once: bool = False
+        self,
+        sids: Iterable[str],
+        interval: float,
+        deadline: float,
+        on_read: OnRead | None,
+        on_gone: OnGone | None,
+        *,
+        once: bool = False,
     ) -> None:
         self.open = set(sids)
         self.read: dict[str, IpCommand] = {}
         self.on_read = on_read
+        self.on_gone = on_gone
         self.interval = interval
         self.deadline = deadline
         self.once = once
@@ -144,16 +156,21 @@ class _Waiter:
             if not self.open:
                 self.end()
 
-    def lose(self, sid: str, error: SuperSimError | BadInputError) -> None:
-        """Note that the API refuses to show a command. Whoever waits for a Fleet waits for the others."""
+    def lose(self, sid: str, error: SuperSimError | BadInputError) -> bool:
+        """Note that the API does not show a command; return whether it need not be read again for this one."""
         self.heard_at = _now()
-        if self.once:
+        if self.on_gone and isinstance(error, NotFoundError):
+            self.on_gone(sid)
+        elif self.once:
             log.warning("%s has no status: the API refuses to show it. %s [status-refused]", sid, error)
-            self.open.discard(sid)
-            if not self.open:
-                self.end()
-        elif not self.on_read:
-            self.end(error)
+        else:
+            if not self.on_read:  # otherwise it waits for a Fleet, and so for the others
+                self.end(error)
+            return False
+        self.open.discard(sid)
+        if not self.open:
+            self.end()
+        return True
 
     def is_done(self, command: IpCommand) -> bool:
         """Tell whether the command need not be read again for this one."""
@@ -202,9 +219,16 @@ class Watcher:
         self._last_error: SuperSimError | None = None
         self._client: AsyncSuperSimClient | None = None
         self._new_statuses: set[str] = set()
+        self._gone_since: dict[str, float] = {}  # by sid: when a read was first answered 404
 
     async def wait(
-        self, sids: Iterable[str], *, interval: float, timeout: float, on_read: OnRead | None = None
+        self,
+        sids: Iterable[str],
+        *,
+        interval: float,
+        timeout: float,
+        on_read: OnRead | None = None,
+        on_gone: OnGone | None = None,
     ) -> Waited:
         """Wait until every command is settled, the time is over, or reading has failed for good.
 
@@ -213,11 +237,12 @@ class Watcher:
         :param timeout: seconds from now; with 0 each status is read once
         :param on_read: called with each command as it is read; the result then names no commands. What it raises ends
             this wait
+        :param on_gone: called with the sid of a command that the API has no more; the others are waited for
         :raises ValueError: a sid can be none, the interval is not more than 0, or the timeout less than 0
         """
         _check_seconds("poll_interval", interval, above_zero=True)
         _check_seconds("timeout", timeout, above_zero=False)
-        waiter = _Waiter(sids, interval, _now() + timeout, on_read)
+        waiter = _Waiter(sids, interval, _now() + timeout, on_read, on_gone)
         for sid in waiter.open:
             _check_sid(sid)
         if not waiter.open:
@@ -231,16 +256,19 @@ class Watcher:
         finally:
             self._remove(waiter)
 
-    async def look(self, sids: Iterable[str], *, pause: float, timeout: float, on_read: OnRead) -> None:
-        """Read the status of each command once, and come back when all were read.
+    async def look(
+        self, sids: Iterable[str], *, pause: float, timeout: float, on_read: OnRead, on_gone: OnGone | None = None
+    ) -> None:
+        """Read the status of each command once, and come back when all were read, or are gone.
 
         :param pause: seconds between two rounds, while some could not be read
         :param timeout: seconds in which all must be read. It goes on after that for as long as it reads some
         :param on_read: called with each command as it is read
+        :param on_gone: called with the sid of each command that the API has no more
         :raises StatusesUnreadableError: a command could not be read in this time, or the budget for failed rounds is
             spent
         """
-        waiter = _Waiter(sids, pause, math.inf, on_read, once=True)
+        waiter = _Waiter(sids, pause, math.inf, on_read, on_gone, once=True)
         if not waiter.open:
             return
         deadline = _now() + timeout
@@ -285,6 +313,7 @@ class Watcher:
         waiters.discard(waiter)
         if not waiters:
             del self._by_sid[sid]
+            self._gone_since.pop(sid, None)
 
     async def _poll(self) -> None:
         try:
@@ -339,6 +368,7 @@ class Watcher:
         if command.status not in KNOWN_STATUSES:
             self._warn_of(command.status)
         sid = str(command.sid)
+        self._gone_since.pop(sid, None)
         for waiter in tuple(self._by_sid.get(sid, ())):
             waiter.take(command)
             if waiter.is_done(command):
@@ -355,10 +385,18 @@ class Watcher:
             )
 
     def _gone(self, sid: str, error: SuperSimError | BadInputError) -> None:
+        """Take note of a command that the API does not show.
+
+        A 404 is believed only if the command stays away: a read right after the POST may come too early.
+        """
         self._read_in_round += 1  # an answer, although not a status
-        for waiter in tuple(self._by_sid.get(sid, ())):
-            waiter.lose(sid, error)
-            if waiter.once:
+        now, waiters = _now(), tuple(self._by_sid.get(sid, ()))
+        if isinstance(error, NotFoundError) and now - self._gone_since.setdefault(sid, now) < GONE_AFTER:
+            for waiter in waiters:
+                waiter.heard_at = now
+            return
+        for waiter in waiters:
+            if waiter.lose(sid, error):
                 self._forget(sid, waiter)
 
     async def _rest(self) -> None:
