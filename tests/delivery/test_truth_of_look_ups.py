@@ -287,3 +287,15 @@ async def test_one_command_of_unknown_outcome_is_sent_again_by_a_restart_alone(s
         _, sent = await send_once(client, ledger, request, lag=LAG)
     assert sent
     assert len(simulator.commands()) == 2
+
+
+async def test_a_restart_does_not_claim_what_was_sent_before_it(simulator: Simulator) -> None:
+    """The task is cleared so soon that the list does not show the first command yet."""
+    simulator.settings(list_lag=0.5)
+    store, request = TextStore(), device("device-0001").request
+    async with open_client(simulator.url) as client:
+        await send_once(client, await Ledger.open(store, clears=0, restart=True), request, lag=1)
+        simulator.faults({"kind": "drop_before", "count": 1, **POST})
+        again, _ = await send_once(client, await Ledger.open(store, clears=1, restart=True), request, lag=1)
+
+    assert [command["sid"] for command in simulator.commands()][1:] == [again.sid]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -85,6 +86,8 @@ class Ledger:
         ledger = cls(journal, working_set or WorkingSet(), meta)
         # Take over first, then read: otherwise the former holder may write into a chunk that was read already.
         await anyio.to_thread.run_sync(journal.write_meta, meta)
+        if meta.generation:
+            await ledger._keep_sids_of(meta.generation - 1)
         await ledger._load()
         return ledger
 
@@ -295,6 +298,15 @@ class Ledger:
 
         await anyio.to_thread.run_sync(write)
         self._meta.revisions[number] = chunk.revision
+
+    async def _keep_sids_of(self, generation: int) -> None:
+        """Remember what was sent before the restart, so that no look-up takes it for what is sent now."""
+        number = 0
+        with suppress(JournalError):  # a restart does not depend on what came before it
+            while chunk := await anyio.to_thread.run_sync(self._journal.read_chunk, generation, number, []):
+                for entry in chunk.read_entries(number):
+                    self.working_set.keep_sids(filter(None, [entry.sid, *entry.earlier]))
+                number += 1
 
     async def _load(self) -> None:
         counted, revisions = self._meta.revisions, list[int]()
