@@ -14,7 +14,7 @@ from typing import TypeVar
 import anyio
 
 from airflow_provider_supersim.api.concurrency import Concurrency
-from airflow_provider_supersim.api.errors import TooManyRequestsError
+from airflow_provider_supersim.api.errors import ApiError, ServerError, TooManyRequestsError
 from airflow_provider_supersim.api.places import Places
 from airflow_provider_supersim.words import count, duration
 
@@ -79,6 +79,10 @@ class Pace:
             self._concurrency.refused(started, time.monotonic(), self._places.taken - 1)
             self._pause(error)
             self._say_slower()
+            raise
+        except ApiError as error:
+            if started.full and not isinstance(error, ServerError):  # it was served: the API has looked at it
+                self._concurrency.served(started, time.monotonic())
             raise
         else:
             if started.full:

@@ -13,7 +13,7 @@ import pytest
 from virtual_time import VirtualTimeLoop
 
 from airflow_provider_supersim.api import pace as pace_module
-from airflow_provider_supersim.api.errors import ServerError, TooManyRequestsError, Verdict
+from airflow_provider_supersim.api.errors import NotFoundError, ServerError, TooManyRequestsError, Verdict
 from airflow_provider_supersim.api.pace import Pace, pace_of
 
 pytestmark = pytest.mark.anyio
@@ -60,7 +60,7 @@ class Requests:
             if error:
                 raise error
 
-        with suppress(TooManyRequestsError, ServerError):
+        with suppress(TooManyRequestsError, ServerError, NotFoundError):
             await self.pace.run(request, rated=rated)
 
     async def many(self, number, error=None, **kwargs):
@@ -126,6 +126,14 @@ async def test_other_failures_say_nothing_about_the_pace():
     error = ServerError("down", request="GET /", verdict=Verdict.TRY_AGAIN, status=503, retry_after=60)
     await Requests(pace).many(8, error)
     assert pace.concurrency == 8
+
+
+async def test_a_request_that_the_api_looks_at_and_refuses_was_served():
+    pace = Pace(32)
+    await refuse(pace, 16, still_under_way=16)
+    error = NotFoundError("no such SIM", request="POST /v1/IpCommands", verdict=Verdict.REFUSED, status=404)
+    await Requests(pace).many(300, error)
+    assert pace.concurrency > 20
 
 
 async def test_everybody_waits_as_long_as_the_vendor_asked():
