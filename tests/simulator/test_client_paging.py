@@ -46,6 +46,14 @@ async def test_the_largest_pages_that_the_vendor_documents_are_asked_for(supersi
     assert len(sims) == len(truth)
 
 
+async def test_a_large_fleet_takes_few_requests(supersim_simulator, vendor):
+    supersim_simulator.reset(sims=20_000)
+    async with client_of(supersim_simulator, vendor) as client:
+        sims = await listed(client.iter_sims(fleet="field-devices"))
+    assert len({sim.sid for sim in sims}) == len(sims) == 20_006
+    assert len(seen(supersim_simulator, "GET", "/v1/Sims")) == 21
+
+
 async def test_smaller_pages_are_asked_for_if_the_api_refuses_the_documented_size():
     refusal = reply({"code": 83600, "message": "PageSize"}, status="400 Bad Request")
     answers = token(), refusal, page("HS1"), page("HS2")

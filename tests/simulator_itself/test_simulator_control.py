@@ -34,6 +34,7 @@ def test_a_reset_makes_a_fresh_world(simulator, twilio):
         ({"sims": 5, "offline": 6}, "offline"),
         ({"port": 1}, "port: only a restart"),
         ({"account_sid": "AC1"}, "account_sid"),
+        ({"token_lifetime": 10**400}, "token_lifetime"),
         ({"vendor": "both of them"}, "vendor"),
         ({"colour": "red"}, "colour"),
     ],

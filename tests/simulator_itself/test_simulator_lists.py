@@ -25,6 +25,13 @@ def walk(client, path, key, **query):
     return items, pages
 
 
+@pytest.mark.parametrize("page", [10**11, 2**63 - 1, 10**18 - 1])
+def test_a_page_far_behind_the_last_is_empty(twilio, page):
+    twilio.sent()
+    answer = twilio.get(COMMANDS, Page=page, PageSize=1000)
+    assert (answer.status, answer.json["ip_commands"], answer.json["meta"]["next_page_url"]) == (200, [], None)
+
+
 def test_newest_first(twilio):
     sids = [twilio.sent() for _ in range(3)]
     assert [item["sid"] for item in twilio.get(COMMANDS).json["ip_commands"]] == sids[::-1]

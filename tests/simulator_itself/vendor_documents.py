@@ -205,7 +205,7 @@ def listing(key: str, item: Schema, largest: int, filters: dict[str, Schema], *,
     query = {
         **filters,
         "PageSize": {"type": "integer", "minimum": 1, "maximum": largest},
-        "Page": {"type": "integer", "minimum": 0, "maximum": 999_999_999},
+        "Page": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
         "PageToken": {"type": "string"},
     }
     page = fields({key: {"type": "array", "items": item, "maxItems": largest}, "meta": fields(meta)})

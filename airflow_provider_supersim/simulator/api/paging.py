@@ -10,6 +10,9 @@ from urllib.parse import urlencode
 
 from airflow_provider_supersim.simulator.api.errors import invalid
 
+_LONGEST = 1_000_000_000
+"""No list has more items."""
+
 
 class Item(Protocol):
     """What a list holds, numbered in the order of creation."""
@@ -55,7 +58,7 @@ class Listing(Generic[T]):
         """
         token = wanted.token
         if token is None:
-            skipped = wanted.number * wanted.size
+            skipped = min(wanted.number * wanted.size, _LONGEST)
             items = list(islice(self.older(None), skipped, skipped + wanted.size + 1))
         elif token.startswith("PB"):
             items = list(islice(self.newer(self._named(token)), wanted.size + 1))

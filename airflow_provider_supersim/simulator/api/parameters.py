@@ -33,6 +33,7 @@ NO_WEB_URL = "is not an http or https URL of ASCII characters without blanks"
 
 _URL = re.compile("[!-~]+")
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_PAGE = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def list_request(query: dict[str, str], filters: Collection[str], max_page_size:
     if not _NUMBER.fullmatch(size) or not 1 <= int(size) <= max_page_size:
         raise invalid("PageSize", size, f"is not an integer from 1 to {max_page_size}")
     page = query.get("Page", "0")
-    if not _NUMBER.fullmatch(page):
+    if not _PAGE.fullmatch(page):
         raise invalid("Page", page, "is not an integer from 0")
     chosen = {name: value for name, value in query.items() if name not in _PAGING}
     return ListRequest(PageRequest(int(page), int(size), query.get("PageToken")), chosen)

@@ -104,7 +104,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     retry_after: Annotated[
         int, Meta(ge=0, description="seconds in the Retry-After of those 429s; 0: no such header", extra=LIVE)
     ] = 0
-    token_lifetime: Annotated[int, Meta(ge=1, description="seconds until an access token expires", extra=LIVE)] = 3600
+    token_lifetime: Annotated[
+        int, Meta(ge=1, le=1_000_000_000, description="seconds until an access token expires", extra=LIVE)
+    ] = 3600
     account_sid: Annotated[
         str, Meta(pattern="^AC[0-9a-fA-F]{32}$", description="SID of the account; a login for HTTP Basic")
     ] = "AC" + 32 * "a"
