@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -21,6 +22,7 @@ from pendulum import DateTime, instance
 from airflow_provider_supersim.api.errors import BadInputError
 from airflow_provider_supersim.words import quoted
 
+_URL_CHARACTERS = re.compile("[!-~]+")
 MAX_PAYLOAD_BYTES = 1300  # as the device gets it: UTF-8 bytes of text, decoded bytes of binary
 LONGEST_VALUE = 40  # characters of a value that an enumeration does not know
 
@@ -272,9 +274,12 @@ def _check_callback(url: object, method: object) -> None:
     if url is not None:
         try:
             parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
+            parts.port  # noqa: B018 - raises for a port that is no port
         except ValueError as error:
             raise BadInputError(f"callback_url is not a URL: {error}") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise BadInputError(f"callback_url must be an http or https URL with a host, got {url!r}")
+        if not _URL_CHARACTERS.fullmatch(str(url)):
+            raise BadInputError(f"callback_url must be ASCII without blanks: write others as %20, %C3%A9; got {url!r}")
     if method is not None and (not isinstance(method, str) or method.upper() not in ("GET", "POST")):
         raise BadInputError(f"callback_method must be 'GET' or 'POST', got {method!r}")

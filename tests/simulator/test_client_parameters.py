@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
         ({"payload_type": "text"}, {"PayloadType": "text"}),
         ({"device_port": 65535}, {"DevicePort": "65535"}),
         ({"device_port": "1"}, {"DevicePort": "1"}),
-        ({"callback_url": "http://127.0.0.1:9/a?b=c&d=é"}, {"CallbackUrl": "http://127.0.0.1:9/a?b=c&d=é"}),
+        ({"callback_url": "http://127.0.0.1:9/a?b=c&d=%C3%A9"}, {"CallbackUrl": "http://127.0.0.1:9/a?b=c&d=%C3%A9"}),
         (
             {"callback_url": "http://127.0.0.1:9/", "callback_method": "get"},
             {"CallbackUrl": "http://127.0.0.1:9/", "CallbackMethod": "GET"},
