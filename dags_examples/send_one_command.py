@@ -28,6 +28,7 @@ def send_one_command() -> None:
         payload="{{ params.payload }}",
         device_port="{{ params.device_port }}",
         deferrable=True,
+        retries=2,
     )
 
 

@@ -17,9 +17,9 @@ def hook() -> None:
     @task
     def who_has_answered() -> dict[str, str]:
         hook = SuperSimHook("supersim_default")
-        names = {sim.sid: sim.unique_name for sim in hook.iter_sims(fleet="field-devices")}
-        answers = hook.iter_ip_commands(direction="from_sim")
-        return {names[answer.sim_sid]: answer.payload for answer in answers}  # base64
+        names = {sim.sid: sim.unique_name or sim.sid for sim in hook.iter_sims(fleet="field-devices")}
+        answers = hook.iter_ip_commands(direction="from_sim")  # of the whole account, other Fleets included
+        return {names[answer.sim_sid]: answer.payload for answer in answers if answer.sim_sid in names}  # base64
 
     # [END blocking]
 

@@ -21,6 +21,7 @@ def one_command() -> None:
         payload="report_every=900; at={{ ds }}",
         device_port=4000,
         deferrable=True,
+        retries=2,
     )
     # [END text]
 
@@ -31,6 +32,7 @@ def one_command() -> None:
         payload={"report_every": 900, "apn": "iot.example"},
         device_port=4000,
         deferrable=True,
+        retries=2,
     )
     # [END json]
 
@@ -41,6 +43,7 @@ def one_command() -> None:
         payload="configuration.json",  # in the DAG's folder, or in template_searchpath
         device_port=4000,
         deferrable=True,
+        retries=2,
     )
     # [END file]
 
@@ -51,6 +54,7 @@ def one_command() -> None:
         payload=b"\x01\x03\x84",
         device_port=4000,
         deferrable=True,
+        retries=2,
     )
     SuperSimIpCommandOperator(
         task_id="base64",
@@ -59,6 +63,7 @@ def one_command() -> None:
         payload_type="binary",
         device_port=4000,
         deferrable=True,
+        retries=2,
     )
     # [END binary]
 
@@ -79,6 +84,7 @@ def one_command() -> None:
         payload="reboot",
         device_port=4000,
         deferrable=True,
+        retries=2,
         poll_interval=10,
         timeout=3600,
         on_clear="resume",

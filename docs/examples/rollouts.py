@@ -23,6 +23,7 @@ def rollouts() -> None:
         payload={"report_every": 900, "name": "{{ device.unique_name }}"},
         device_port=4000,
         deferrable=True,
+        retries=2,
     )
     # [END fleet]
 
@@ -37,6 +38,7 @@ def rollouts() -> None:
         payload="report_every=900; zone={{ device.zone | default('south') }}",
         device_port=4000,
         deferrable=True,
+        retries=2,
     )
     # [END targets]
 
@@ -47,6 +49,7 @@ def rollouts() -> None:
         payload="report_every={{ device.seconds }}",
         device_port=4000,
         deferrable=True,
+        retries=2,
     )
     # [END file]
 
@@ -79,6 +82,7 @@ def rollouts() -> None:
         on_clear="resume",
         poll_interval=10,
         deferrable=True,
+        retries=2,
     )
     # [END pace]
 
@@ -94,6 +98,7 @@ def night_window() -> None:
         device_port=4000,
         window={"start": "01:00", "end": "05:00", "timezone": "Europe/Berlin"},
         deferrable=True,
+        retries=2,
     )
     SuperSimRolloutOperator(
         task_id="where_each_device_is",
@@ -105,6 +110,7 @@ def night_window() -> None:
         device_port=4000,
         window={"start": "22:00", "end": "11:00"},
         deferrable=True,
+        retries=2,
     )
     # [END window]
 
@@ -120,6 +126,7 @@ def shards() -> None:
         device_port=4000,
         report_path=REPORTS + "/{{ run_id }}-{{ ti.map_index }}.csv",
         deferrable=True,
+        retries=2,
     ).expand(shard=[(number, 4) for number in range(4)])
     # [END shards]
 
@@ -142,6 +149,7 @@ def made_by_a_task() -> None:
         payload={"report_every": 7200},
         device_port=4000,
         deferrable=True,
+        retries=2,
     )
     # [END xcom]
 

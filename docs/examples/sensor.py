@@ -24,6 +24,7 @@ def sensor() -> None:
         task_id="wait",
         ip_command_sid="{{ ti.xcom_pull('send', key='ip_command_sid') }}",
         deferrable=True,
+        retries=2,
         poke_interval=5,
         timeout=600,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
 import os
@@ -9,12 +10,13 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import time_machine
-from documentation import EXAMPLES
+from documentation import CHECKOUT, EXAMPLES
 
 from airflow_provider_supersim.exceptions import (
     ApiUnreachableError,
@@ -23,6 +25,7 @@ from airflow_provider_supersim.exceptions import (
     RolloutHaltedError,
     ThrottledError,
 )
+from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
 AT_NIGHT = "2026-03-01T01:30:00+00:00"  # in Berlin and Lisbon; in Tokyo it is half past ten
 
@@ -101,6 +104,35 @@ def test_the_hook(world, run):
 
     assert returned["who_has_answered"] == {"device-0001": base64.b64encode(b"ok").decode()}
     assert returned["sims_by_status"]["inactive"] >= 1
+
+
+def test_the_hook_meets_answers_of_sims_that_it_did_not_ask_for(world, run):
+    world.seed(fleets=[{"unique_name": "others"}], sims=[{"unique_name": "stranger", "fleet": "others"}])
+    world.set_behaviour(["device-0001", "stranger"], answer="payload", answer_text="ok")
+    SuperSimHook().send_ip_command("stranger", "x", 4000)
+    run("first_command")
+    while {one["sim_name"] for one in world.commands(direction="from_sim")} != {"device-0001", "stranger"}:
+        time.sleep(0.01)
+
+    assert run("hook")["who_has_answered"] == {"device-0001": base64.b64encode(b"ok").decode()}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*EXAMPLES.glob("*.py"), *(CHECKOUT / "dags_examples").glob("*.py"), CHECKOUT / "README.md"],
+    ids=lambda path: path.name,
+)
+def test_every_deferrable_task_that_is_shown_has_retries(path):
+    """Airflow fails a deferred task that resumes too soon, and the next try continues it."""
+    text = path.read_text()
+    sources = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL) if path.suffix == ".md" else [text]
+    calls = [
+        {keyword.arg for keyword in node.keywords}
+        for source in sources
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+    ]
+    assert [names for names in calls if "deferrable" in names and "retries" not in names] == []
 
 
 def test_rollouts_in_every_way(world, run, example_dags, pages):
