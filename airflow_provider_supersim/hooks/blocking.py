@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import CancelledError, Future
-from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
+from threading import Thread
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from anyio.from_thread import start_blocking_portal
+import anyio
+from anyio.from_thread import BlockingPortal
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+#: Sessions of the process that this one was forked from. Freeing them would close what the parent still uses.
+_INHERITED: list[Session] = []
 
 #: Used if it is installed; it comes with Airflow's own API server.
 UVLOOP = find_spec("uvloop") is not None
@@ -29,12 +34,40 @@ class Session:
     def __init__(self, client: AsyncSuperSimClient) -> None:
         self._running: set[Future[Any]] = set()  # several if threads share the session
         self._cancelled = False
-        with ExitStack() as stack:
-            self._portal = stack.enter_context(
-                start_blocking_portal(name="supersim", backend_options={"use_uvloop": UVLOOP})
-            )
-            self._client = stack.enter_context(self._portal.wrap_async_context_manager(client))
-            self.close = stack.pop_all().close
+        self._process = os.getpid()
+        opened: Future[BlockingPortal] = Future()
+        # Not anyio's start_blocking_portal: in a fork, the end of its generator waits for a thread that is not there.
+        self._thread = Thread(target=self._serve, args=(client, opened), name="supersim", daemon=True)
+        self._thread.start()
+        self._client = client
+        self._portal = opened.result()
+
+    def _serve(self, client: AsyncSuperSimClient, opened: Future[BlockingPortal]) -> None:
+        async def serve() -> None:
+            async with BlockingPortal() as portal, client:
+                opened.set_result(portal)
+                await portal.sleep_until_stopped()
+
+        try:
+            anyio.run(serve, backend_options={"use_uvloop": UVLOOP})
+        except BaseException as error:
+            if opened.done():
+                raise
+            opened.set_exception(error)
+
+    @property
+    def is_ours(self) -> bool:
+        """Tell whether this process opened the session. A fork has no thread that could run anything in it."""
+        return self._process == os.getpid()
+
+    def close(self) -> None:
+        """Close the client, and end the thread. In a fork of the process that opened the session: do nothing."""
+        if self.is_ours:
+            if self._thread.is_alive():
+                self._portal.call(self._portal.stop)
+                self._thread.join()
+        else:
+            _INHERITED.append(self)
 
     def run(
         self, function: Callable[Concatenate[AsyncSuperSimClient, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs

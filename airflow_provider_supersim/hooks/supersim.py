@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import CancelledError
@@ -50,7 +51,12 @@ class SuperSimHook(BaseHook):
         self._limits = Limits()
         self._session: Session | None = None
         self._opening = Lock()
+        self._process = os.getpid()
         self._cancelled = False
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle without session and credentials: they are read again where the hook is unpickled."""
+        return _restore, (type(self), self.supersim_conn_id, self._limits)
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -101,8 +107,12 @@ class SuperSimHook(BaseHook):
     def get_conn(self) -> Session:
         """Return the session that this hook's calls share, and open it if none is open.
 
-        The session runs coroutines with an open client: see :meth:`run`.
+        The session runs coroutines with an open client: see :meth:`run`. A fork of the process opens its own.
         """
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._opening = Lock()  # a thread of the parent may have held it
+            self.close()
         with self._opening:
             if self._cancelled:
                 raise CancelledError
@@ -237,6 +247,12 @@ class SuperSimHook(BaseHook):
                 return False, f"{tried} did not succeed. {error}"
         found = f"has the Fleet {first!r}" if first else "has no Fleet yet"
         return True, f"{tried} succeeded: the account {found}."
+
+
+def _restore(kind: type[SuperSimHook], supersim_conn_id: str, limits: Limits) -> SuperSimHook:
+    hook = kind(supersim_conn_id)
+    hook.limit(max_concurrency=limits.max_concurrency, max_rate=limits.max_rate, share=limits.share)
+    return hook
 
 
 async def _first_fleet(client: AsyncSuperSimClient) -> str | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import textwrap
 import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 from clients import COMMANDS, seen
@@ -350,3 +352,45 @@ def test_an_error_of_the_hook_has_no_secret(supersim_simulator, monkeypatch, cap
     with pytest.raises(SuperSimError) as caught:
         SuperSimHook().get_sim("device-0001")
     assert "wr0ng-word" not in str(caught.value) + repr(caught.value) + caplog.text
+
+
+FORKED = """
+import os, pickle, sys, threading
+from airflow_provider_supersim.hooks.supersim import SuperSimHook
+
+hook = SuperSimHook()
+parents = hook.get_sim("device-0001").sid
+hook._opening.acquire()  # as a thread of the parent may do while another one forks
+if child := os.fork():
+    hook._opening.release()
+    _, ended = os.waitpid(child, 0)
+    assert ended == 0, ended
+    assert hook.get_sim("device-0001").sid == parents  # the parent's session still works
+    print("both")
+else:
+    import faulthandler
+    faulthandler.dump_traceback_later(60, exit=True)
+    assert hook.get_sim("device-0001").sid == parents
+    hook.close()
+    sys.exit(0)
+"""
+
+
+def test_a_fork_opens_a_session_of_its_own_and_leaves_the_parents_alone(supersim_simulator, twilio):
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED], capture_output=True, text=True, check=False
+    )
+    assert (ended.stdout.split()[-1:], ended.returncode) == (["both"], 0), ended.stderr
+    asked = seen(supersim_simulator, "GET", "/v1/Sims/{Sid}")
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("copy", [lambda hook: pickle.loads(pickle.dumps(hook)), copy.copy, copy.deepcopy])
+def test_a_hook_is_pickled_without_secrets_and_works_where_it_is_unpickled(supersim_simulator, hook, copy):
+    hook.limit(max_concurrency=3)
+    hook.get_sim("device-0001")
+    assert supersim_simulator.connection()["password"].encode() not in pickle.dumps(hook)
+    other = copy(hook)
+    assert (other.supersim_conn_id, other.account.max_concurrency) == (hook.supersim_conn_id, 3)
+    with closing(other):
+        assert other.get_sim("device-0001") == hook.get_sim("device-0001")
