@@ -272,14 +272,15 @@ def _sized(data: bytes) -> bytes:
 
 def _check_callback(url: object, method: object) -> None:
     if url is not None:
+        given = "a URL with a password" if "@" in str(url) else repr(url)  # not quoted, because logs are read
         try:
             parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
             parts.port  # noqa: B018 - raises for a port that is no port
         except ValueError as error:
             raise BadInputError(f"callback_url is not a URL: {error}") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadInputError(f"callback_url must be an http or https URL with a host, got {url!r}")
+            raise BadInputError(f"callback_url must be an http or https URL with a host, got {given}")
         if not _URL_CHARACTERS.fullmatch(str(url)):
-            raise BadInputError(f"callback_url must be ASCII without blanks: write others as %20, %C3%A9; got {url!r}")
+            raise BadInputError(f"callback_url must be ASCII without blanks: write others as %20, %C3%A9; got {given}")
     if method is not None and (not isinstance(method, str) or method.upper() not in ("GET", "POST")):
         raise BadInputError(f"callback_method must be 'GET' or 'POST', got {method!r}")

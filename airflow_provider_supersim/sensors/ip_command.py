@@ -12,6 +12,8 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSki
 from airflow_provider_supersim.exceptions import (
     BadArgumentError,
     CommandsFailedError,
+    CredentialsRefusedError,
+    RequestRefusedError,
     SensorSkippedError,
     SensorTimedOutError,
     SuperSimTaskError,
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_supersim.delivery.waiting.watcher import Waited
+
+#: What a person must correct. ``soft_fail`` is for commands that failed or are late, and must not hide these.
+NOT_SOFT = (BadArgumentError, CredentialsRefusedError, RequestRefusedError)
 
 
 class SuperSimIpCommandSensor(BaseSensorOperator):
@@ -161,6 +166,8 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
         except SuperSimTaskError:
             raise
         except AirflowSkipException as error:
+            if isinstance(error.__cause__, NOT_SOFT):
+                raise error.__cause__ from None
             if isinstance(error.__cause__, SuperSimTaskError):
                 raise SensorSkippedError(error.__cause__.args[0], error.__cause__.code) from error
             raise SensorSkippedError(commands_not_settled(self._seen, self.timeout)) from error

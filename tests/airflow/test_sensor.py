@@ -1,5 +1,6 @@
 """The sensor, in each of the ways in which a sensor can wait."""
 
+import json
 import re
 
 import pytest
@@ -76,3 +77,22 @@ def test_an_event_of_another_trigger_is_refused(event):
     sensor = SuperSimIpCommandSensor(task_id="seen", ip_command_sid="HG" + 32 * "0")
     with pytest.raises(EventUnreadableError, match="different versions"):
         sensor.execute_complete({}, event)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_soft_failure_hides_nothing_that_a_person_must_correct(world, new_dag, play, monkeypatch, mode):
+    wrong = json.loads(world.connection_json()) | {"password": "wrong"}
+    monkeypatch.setenv("AIRFLOW_CONN_WRONG", json.dumps(wrong))
+    settings = {"poke_interval": 0.2, "timeout": 5, "retries": 1, "soft_fail": True, **MODES[mode]}
+    sid = "HG" + 32 * "0"
+    with new_dag(default_args=settings) as dag:
+        SuperSimIpCommandSensor(task_id="refused", ip_command_sid=sid, supersim_conn_id="wrong")
+        SuperSimIpCommandSensor(task_id="unknown", ip_command_sid=sid)
+        SuperSimIpCommandSensor(task_id="no_sid", ip_command_sid="{{ '' }}")
+    ended = play(dag).tasks
+    assert {name: task.state for name, task in ended.items()} == dict.fromkeys(ended, "failed")
+    assert {name: re.findall(r"\[([a-z-]+)\]$", task.errors[0]) for name, task in ended.items()} == {
+        "refused": ["credentials-refused"],
+        "unknown": ["request-refused"],
+        "no_sid": ["bad-argument"],
+    }

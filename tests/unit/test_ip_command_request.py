@@ -200,3 +200,17 @@ def test_binary_text_is_base64_or_refused_never_a_foreign_error(payload):
         assert "payload" in str(error)  # noqa: PT017 - hypothesis gives both kinds
     else:
         assert base64.b64decode(request.payload, validate=True)
+
+
+@pytest.mark.parametrize("payload", [{"deep": None}, [None]])
+def test_a_payload_of_many_levels_is_refused_as_what_cannot_be_written(payload):
+    for _ in range(5000):
+        payload = [payload]
+    with pytest.raises(ValueError, match="payload cannot be written as JSON"):
+        IpCommandRequest.build("s", payload, 1)
+
+
+def test_a_password_in_a_callback_url_is_not_quoted():
+    with pytest.raises(ValueError, match="callback_url must be") as caught:
+        IpCommandRequest.build("s", "x", 1, callback_url="ftp://me:hidden-word@example.com")
+    assert "hidden-word" not in str(caught.value)
