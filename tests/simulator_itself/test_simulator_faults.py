@@ -115,6 +115,42 @@ def test_an_expired_token(simulator, twilio, kore):
     assert kore.get(COMMANDS).status == 200
 
 
+def test_a_drip_sends_the_whole_body_byte_by_byte(simulator, twilio):
+    simulator.faults({"kind": "drip", "seconds": 0, "count": 1})
+    assert twilio.get(COMMANDS).json["ip_commands"] == []
+    simulator.faults({"kind": "drip", "seconds": 3600})
+    with twilio.unanswered():
+        wait_until(lambda: len(simulator.commands()) == 1)
+        assert simulator.requests()["in_flight"] == 1
+    wait_until(lambda: simulator.requests()["in_flight"] == 0)
+
+
+def test_a_body_without_end_ends_when_the_client_hangs_up(simulator, twilio):
+    simulator.faults({"kind": "endless_body"})
+    with twilio.unanswered():
+        wait_until(lambda: len(simulator.commands()) == 1)
+    wait_until(lambda: simulator.requests()["in_flight"] == 0)
+
+
+def test_odd_headers_replace_the_ordinary_ones(simulator, twilio):
+    simulator.faults({"kind": "odd_headers", "headers": {"Date": "9" * 20, "Retry-After": "86400"}})
+    answer = twilio.send()
+    assert (answer.status, answer.headers["Date"], answer.headers["Retry-After"]) == (201, "9" * 20, "86400")
+
+
+def test_pages_in_a_cycle(simulator, twilio):
+    simulator.faults({"kind": "cyclic_pages"})
+    meta = twilio.get("/v1/Sims?PageSize=2").json["meta"]
+    assert meta["next_page_url"] == meta["first_page_url"]
+    assert twilio.get("/v1/Sims/device-0001").status == 200  # no list
+
+
+def test_a_row_that_cannot_be_read(simulator, twilio):
+    simulator.faults({"kind": "bad_row"})
+    rows = twilio.get("/v1/Sims?PageSize=2").json["sims"]
+    assert [type(row) for row in rows] == [type(None), dict]
+
+
 def test_faults_meet_what_they_name(simulator, twilio, anyone):
     simulator.faults(
         {"kind": "error_before", "status": 503, "method": "GET", "path": "/v1/Sims"},
@@ -188,6 +224,8 @@ def test_faults_end(simulator, twilio):
         ({"kind": "error_before", "ratio": 2}, "ratio"),
         ({"kind": "drop_after", "often": True}, "often"),
         ({"kind": "garbage", "body": "soup"}, "body"),
+        ({"kind": "odd_headers", "headers": {"X\r\n": "x"}}, "headers"),
+        ({"kind": "odd_headers", "headers": {"X": "x\r\ny: z"}}, "headers"),
     ],
 )
 def test_a_fault_that_is_refused(simulator, fault, named):

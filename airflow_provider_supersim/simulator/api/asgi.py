@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from airflow_provider_supersim.simulator.api import faults as kinds
-from airflow_provider_supersim.simulator.api import parameters, replies, request_body
+from airflow_provider_supersim.simulator.api import hostile, parameters, replies, request_body
 from airflow_provider_supersim.simulator.api.errors import ApiError, method_not_allowed, not_found
 from airflow_provider_supersim.simulator.api.operations import OPERATIONS, Request, route_of
 from airflow_provider_supersim.simulator.api.replies import Reply
@@ -80,6 +80,9 @@ class VendorApi:
             *vendor.reply_headers(self._traffic.in_flight),
             *reply.headers,
         ]
+        if isinstance(fault, kinds.Drip | kinds.EndlessBody | kinds.OddHeaders):
+            await hostile.send_reply(reply, fault, headers, receive, send)
+            return
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
 

@@ -91,8 +91,46 @@ class ExpiredToken(_Fault, tag="expired_token"):
     """The access token counts as expired. Requests to a vendor without a token endpoint do not meet it."""
 
 
+class Drip(_Fault, tag="drip"):
+    """The request was carried out, and the reply's body comes a byte at a time, ``seconds`` of wall time apart."""
+
+    seconds: Seconds = 1.0
+
+
+class EndlessBody(_Fault, tag="endless_body"):
+    """The request was carried out, and the reply's body never ends."""
+
+
+class OddHeaders(_Fault, tag="odd_headers"):
+    """The request was carried out, and the reply has these headers, such as ``{"Date": "Mon, 99 Nov 2026"}``."""
+
+    headers: dict[Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]+$")], Annotated[str, Meta(pattern=r"^[ -~]*$")]]
+
+
+class CyclicPages(_Fault, tag="cyclic_pages"):
+    """The next page of a list is its first page again."""
+
+
+class BadRow(_Fault, tag="bad_row"):
+    """The first row of a page cannot be read: it is null."""
+
+
 Fault = (
-    TooManyRequests | ErrorBefore | ErrorAfter | DropBefore | DropAfter | Slow | Hang | Garbage | ListLag | ExpiredToken
+    TooManyRequests
+    | ErrorBefore
+    | ErrorAfter
+    | DropBefore
+    | DropAfter
+    | Slow
+    | Hang
+    | Garbage
+    | ListLag
+    | ExpiredToken
+    | Drip
+    | EndlessBody
+    | OddHeaders
+    | CyclicPages
+    | BadRow
 )
 
 

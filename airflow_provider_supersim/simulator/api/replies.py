@@ -61,11 +61,25 @@ def spoiled(reply: Reply, fault: kinds.Fault | None, vendor: Vendor[Any]) -> Rep
             return refusal(vendor, error_of(fault))
         case kinds.Garbage() if reply.status < 400:
             return _garbage(reply, fault.body)
+        case kinds.CyclicPages() | kinds.BadRow() if reply.status < 400:
+            return _bad_page(reply, fault)
     return reply
 
 
 def _retry_after(seconds: int | None) -> Headers:
     return () if seconds is None else ((b"retry-after", b"%d" % seconds),)
+
+
+def _bad_page(reply: Reply, fault: kinds.CyclicPages | kinds.BadRow) -> Reply:
+    content = msgspec.json.decode(reply.body)
+    meta = content.get("meta")
+    if meta is None:
+        return reply  # no list
+    if isinstance(fault, kinds.CyclicPages):
+        meta["next_page_url"] = meta["first_page_url"]
+    elif rows := content[meta["key"]]:
+        rows[0] = None
+    return Reply(reply.status, _encode(content))
 
 
 def _garbage(reply: Reply, body: str) -> Reply:
