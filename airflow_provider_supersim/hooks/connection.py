@@ -14,7 +14,7 @@ from airflow_provider_supersim.api.errors import BadInputError
 from airflow_provider_supersim.api.pace import pace_of
 from airflow_provider_supersim.api.proxies import is_loopback
 from airflow_provider_supersim.api.vendors import VENDORS, Vendor
-from airflow_provider_supersim.hooks.connection_form import EXTRA_FIELDS
+from airflow_provider_supersim.hooks.connection_form import EXTRA_FIELDS, FORM_PREFIX
 
 
 class ConnectionFields(Protocol):
@@ -76,7 +76,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         :raises ValueError: with one sentence that names the connection and the field
         """
         try:
-            return cls._read(connection, {key: value for key, value in extra.items() if value not in (None, "")})
+            return cls._read(connection, _filled(extra))
         except BadInputError as error:
             raise BadInputError(f"Connection {connection.conn_id!r}: {error}") from None
 
@@ -126,6 +126,16 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
             keep_trying=keep_trying,
             wait_if_busy=wait_if_busy,
         )
+
+
+def _filled(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that are filled in, by their own names.
+
+    The Test button of Airflow 2 posts each field a second time, as ``extra__supersim__vendor`` beside ``vendor``.
+    """
+    filled = {key: value for key, value in extra.items() if value not in (None, "")}
+    own = {key: value for key, value in filled.items() if not key.startswith(FORM_PREFIX)}
+    return {key.removeprefix(FORM_PREFIX): value for key, value in filled.items()} | own
 
 
 def _vendor(name: object, host: str, login: str) -> Vendor:

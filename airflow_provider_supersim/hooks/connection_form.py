@@ -58,6 +58,9 @@ EXTRA_FIELDS: dict[str, ExtraField] = {
     ),
 }
 
+#: What the form of Airflow 2 puts before the name of a field of *extra*.
+FORM_PREFIX = "extra__supersim__"
+
 HIDDEN_FIELDS = ["schema"]
 
 # A longer label breaks into two lines and moves its field out of the column.
@@ -91,6 +94,15 @@ def conn_fields() -> dict[str, Any]:
 
 def _choice(choices: dict[str, str]) -> dict[str, Any]:
     return {"enum": [None if value == "null" else value for value in choices], "values_display": choices}
+
+
+def older_ui_field_behaviour() -> dict[str, Any]:
+    """Return the same for Airflow 2.11 to 3.1, whose Test button does not need the port."""
+    return {
+        "hidden_fields": HIDDEN_FIELDS,
+        "relabeling": RELABELING,
+        "placeholders": PLACEHOLDERS | {"port": "443"},
+    }
 
 
 def ui_field_behaviour() -> dict[str, Any]:

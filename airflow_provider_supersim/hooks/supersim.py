@@ -66,7 +66,7 @@ class SuperSimHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return labels, placeholders and hidden fields, for Airflow 2.11 to 3.1."""
-        return {key.replace("-", "_"): value for key, value in form.ui_field_behaviour().items()}
+        return form.older_ui_field_behaviour()
 
     @property
     def account(self) -> Account:

@@ -7,6 +7,7 @@ import importlib.util
 import pytest
 
 from airflow_provider_supersim import get_provider_info
+from airflow_provider_supersim.api.errors import BadInputError
 from airflow_provider_supersim.hooks.connection import Account
 from airflow_provider_supersim.hooks.connection_form import EXTRA_FIELDS, PLACEHOLDERS
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
@@ -51,7 +52,7 @@ def test_the_older_forms_methods_say_the_same():
     assert SuperSimHook.get_ui_field_behaviour() == {
         "hidden_fields": shown["hidden-fields"],
         "relabeling": shown["relabeling"],
-        "placeholders": shown["placeholders"],
+        "placeholders": shown["placeholders"] | {"port": "443"},
     }
 
 
@@ -68,3 +69,31 @@ def test_the_secret_is_in_password_which_airflow_masks():
 @pytest.mark.skipif(importlib.util.find_spec("flask_appbuilder") is None, reason="Airflow before 3.2 alone has it")
 def test_the_older_forms_widgets_are_the_same_fields():
     assert set(SuperSimHook.get_connection_form_widgets()) == set(EXTRA_FIELDS)
+
+
+def account_of(extra):
+    class Fields:
+        conn_id, host, login, password, port, schema = "c", None, "client", "secret", None, None
+
+    return Account.read(Fields(), extra)
+
+
+def test_a_field_that_the_older_form_posts_twice_counts_once():
+    twice = EXAMPLES | {f"extra__supersim__{name}": str(value) for name, value in EXAMPLES.items()}
+    assert account_of(twice) == account_of(EXAMPLES)
+
+
+def test_a_field_that_the_older_form_posts_under_its_long_name_is_read():
+    assert account_of({"extra__supersim__vendor": "kore", "extra__supersim__timeout": ""}) == account_of(
+        {"vendor": "kore"}
+    )
+
+
+def test_an_unknown_field_is_refused_under_its_long_name_too():
+    with pytest.raises(BadInputError, match="venndor"):
+        account_of({"vendor": "kore", "extra__supersim__venndor": "kore"})
+
+
+def test_only_the_versions_that_need_the_port_are_told_so():
+    assert "3.3.1" in CONNECTION_TYPE["ui-field-behaviour"]["placeholders"]["port"]
+    assert "3.3" not in SuperSimHook.get_ui_field_behaviour()["placeholders"]["port"]
