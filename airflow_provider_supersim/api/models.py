@@ -112,6 +112,10 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
         """Return the resource as JSON types; dates are ISO 8601 strings in UTC."""
         return dict(msgspec.to_builtins(self, enc_hook=DateTime.isoformat))
 
+    def __getitem__(self, field: str) -> Any:
+        """Return a field as :meth:`to_dict` has it: what a task gets of another one is read the same way."""
+        return self.to_dict()[field]
+
 
 class IpCommand(Resource, frozen=True, kw_only=True):
     """One datagram to a device (``to_sim``) or from one (``from_sim``).

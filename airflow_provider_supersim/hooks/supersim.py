@@ -15,17 +15,19 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import BadInputError, SuperSimError
-from airflow_provider_supersim.api.models import IpCommandRequest
+from airflow_provider_supersim.api.models import IpCommandRequest, Resource
 from airflow_provider_supersim.api.signatures import with_arguments_of
 from airflow_provider_supersim.hooks import connection_form as form
 from airflow_provider_supersim.hooks.blocking import Session
 from airflow_provider_supersim.hooks.connection import Account, Limits
+from airflow_provider_supersim.hooks.results import returnable
 
 if TYPE_CHECKING:
     from airflow_provider_supersim.api.models import Fleet, IpCommand, Sim
 
 P = ParamSpec("P")
 R = TypeVar("R")
+K = TypeVar("K", bound=Resource)
 
 
 class SuperSimHook(BaseHook):
@@ -35,6 +37,10 @@ class SuperSimHook(BaseHook):
     :class:`~airflow_provider_supersim.api.errors.SuperSimError` if the API does not do what was asked. They raise
     :class:`ValueError` if an argument or the connection cannot be right. The first call opens a session, which
     further calls share. It ends with :meth:`close`, or with the hook.
+
+    What the blocking methods return is a ``dict`` of JSON types, which a task can return: the next task gets the dict.
+    Its fields are attributes too, with their own types. A coroutine's result has the attributes alone: return its
+    ``to_dict()`` from a task.
 
     :param supersim_conn_id: id of a connection of type ``supersim``; default ``supersim_default``
     """
@@ -170,14 +176,14 @@ class SuperSimHook(BaseHook):
         :param callback_method: ``GET`` or ``POST``; default: the API's, ``POST``
         :return: the command as the API accepted it, in practice ``queued``
         """
-        return self.run(AsyncSuperSimClient.send, command)
+        return returnable(self.run(AsyncSuperSimClient.send, command))
 
     def get_ip_command(self, sid: str) -> IpCommand:
         """Return one IP Command: ``GET /v1/IpCommands/{sid}``.
 
         :param sid: of the command (``HG…``)
         """
-        return self.run(AsyncSuperSimClient.get_ip_command, sid)
+        return returnable(self.run(AsyncSuperSimClient.get_ip_command, sid))
 
     def iter_ip_commands(
         self,
@@ -203,7 +209,7 @@ class SuperSimHook(BaseHook):
 
         :param sid_or_name: its sid (``HS…``) or unique name
         """
-        return self.run(AsyncSuperSimClient.get_sim, sid_or_name)
+        return returnable(self.run(AsyncSuperSimClient.get_sim, sid_or_name))
 
     def iter_sims(self, *, fleet: str | None = None, status: str | None = None) -> Iterator[Sim]:
         """Iterate over the account's SIMs, page by page: ``GET /v1/Sims``.
@@ -218,7 +224,7 @@ class SuperSimHook(BaseHook):
 
         :param sid_or_name: its sid (``HF…``) or unique name
         """
-        return self.run(AsyncSuperSimClient.get_fleet, sid_or_name)
+        return returnable(self.run(AsyncSuperSimClient.get_fleet, sid_or_name))
 
     def iter_fleets(self) -> Iterator[Fleet]:
         """Iterate over the account's Fleets, page by page: ``GET /v1/Fleets``."""
@@ -226,12 +232,12 @@ class SuperSimHook(BaseHook):
 
     def _iterate(
         self,
-        function: Callable[Concatenate[AsyncSuperSimClient, P], AsyncIterator[R]],
+        function: Callable[Concatenate[AsyncSuperSimClient, P], AsyncIterator[K]],
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> Iterator[R]:
+    ) -> Iterator[K]:
         # A generator that holds the hook: without it the hook could end, and its session with it, during an iteration.
-        yield from self.get_conn().iterate(function, *args, **kwargs)
+        yield from map(returnable, self.get_conn().iterate(function, *args, **kwargs))
 
     def test_connection(self) -> tuple[bool, str]:
         """Read one Fleet with the connection's credentials, once, and say what was tried and what came back."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.delivery.waiting.watcher import GRACE, EventError, Waited, Watcher, watcher_of
 from airflow_provider_supersim.exceptions import EventUnreadableError
 from airflow_provider_supersim.runs.sentences import failed_commands
@@ -14,7 +15,6 @@ from airflow_provider_supersim.triggers.ip_command import NOT_BEFORE, SuperSimIp
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
 
-    from airflow_provider_supersim.api.client import AsyncSuperSimClient
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
 #: Seconds of each wait that a deferrable task spends in its worker. A deferral costs a new process, and most commands
@@ -86,7 +86,7 @@ def wait_here_then_defer(
 
 def look_once(hook: SuperSimHook, sids: list[str]) -> Waited:
     """Read each status once, and wait for none."""
-    return Waited(commands=[hook.get_ip_command(sid) for sid in sids])
+    return Waited(commands=[hook.run(AsyncSuperSimClient.get_ip_command, sid) for sid in sids])
 
 
 def wait_in_triggerer(

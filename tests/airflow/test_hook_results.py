@@ -1,0 +1,67 @@
+"""What the hook returns, in tasks that hand it on to other tasks."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+
+import pytest
+
+from airflow_provider_supersim.hooks.supersim import SuperSimHook
+
+
+def test_a_task_can_return_what_the_hook_returned_and_the_next_one_reads_it(world, new_dag, play):
+    """Otherwise the task that has just sent fails when it returns, and its retry sends again."""
+    from airflow.providers.common.compat.sdk import task
+
+    with new_dag(default_args={"retries": 1}) as dag:
+
+        @task
+        def send():
+            return SuperSimHook().send_ip_command("device-0001", "reboot", 4000)
+
+        @task
+        def several(command):
+            hook = SuperSimHook()
+            return {
+                "again": [hook.get_ip_command(command["sid"])],
+                "sim": hook.get_sim("device-0001"),
+                "fleet": hook.get_fleet("lab"),
+                "sims": list(hook.iter_sims(fleet="lab")),
+                "fleets": list(hook.iter_fleets()),
+                "commands": list(hook.iter_ip_commands()),
+            }
+
+        @task
+        def read(command, found):
+            assert (command["sid"], found["sim"]["unique_name"]) == (found["again"][0]["sid"], "device-0001")
+            assert {sim["fleet_sid"] for sim in found["sims"]} == {found["fleet"]["sid"]}
+            return [command["status"], command["date_created"]]
+
+        command = send()
+        read(command, several(command))
+    ended = play(dag).tasks
+    assert {name: (one.state, one.tries, one.errors) for name, one in ended.items()} == {
+        name: ("success", 1, []) for name in ("send", "several", "read")
+    }
+    (sent,) = world.commands("device-0001")
+    pushed = ended["send"].xcom["return_value"]
+    assert json.loads(json.dumps(pushed)) == pushed
+    assert (pushed["sid"], pushed["status"]) == (sent["sid"], "queued")
+    assert ended["read"].xcom["return_value"] == ["queued", pushed["date_created"]]
+
+
+@pytest.mark.usefixtures("world")
+def test_a_result_is_a_dict_with_the_fields_as_attributes():
+    hook = SuperSimHook()
+    command = hook.send_ip_command("device-0001", "reboot", 4000)
+    assert isinstance(command, dict)
+    assert command == command.to_dict() == json.loads(json.dumps(command))
+    assert (command.sid, command.status.settled) == (command["sid"], False)
+    assert command.date_created.isoformat() == command["date_created"]
+    with pytest.raises(AttributeError, match="stat"):
+        command.stat  # noqa: B018
+    for again in (pickle.loads(pickle.dumps(command)), copy.deepcopy(command)):
+        assert (again, again.date_created) == (command, command.date_created)
+    hook.close()
