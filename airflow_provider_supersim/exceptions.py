@@ -43,6 +43,18 @@ class TargetsInvalidError(SuperSimTaskError, AirflowFailException):
     code = "targets-invalid"
 
 
+class NoTargetsError(SuperSimTaskError, AirflowFailException):
+    """The Fleet, the list or the file has no target. Nothing was sent."""
+
+    code = "no-targets"
+
+
+class NoTargetsSkippedError(SuperSimTaskError, AirflowSkipException):
+    """The same with ``on_empty="skip"``: the task is skipped."""
+
+    code = "no-targets"
+
+
 class CredentialsRefusedError(SuperSimTaskError, AirflowFailException):
     """The API refused the connection's credentials, or they may not do this (401, 403)."""
 

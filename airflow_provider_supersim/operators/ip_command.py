@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
@@ -35,7 +37,8 @@ class SuperSimIpCommandOperator(BaseOperator):
 
     :param sim: sid (``HS…``) or unique name of a SIM that is ready or active (templated)
     :param payload: ``str`` as UTF-8 text, ``bytes`` as binary, ``dict`` or ``list`` as compact JSON text; 1 to 1300
-        bytes as the device gets it (templated; a ``.json`` or ``.txt`` file may be named)
+        bytes as the device gets it. Line ends stay as they are. In a ``dict`` or ``list``, a value that is one
+        expression keeps its type (templated; a ``.json`` or ``.txt`` file may be named)
     :param device_port: UDP port of the device, 1 to 65535 (templated)
     :param payload_type: ``binary`` for a ``str`` that is base64 already; default: taken from the payload (templated)
     :param callback_url: http(s) URL that the API calls after it has sent the command; default: none (templated)
@@ -44,8 +47,8 @@ class SuperSimIpCommandOperator(BaseOperator):
         accepts the command (not templated)
     :param deferrable: wait in the triggerer after the first ten seconds; default: ``[operators] default_deferrable``
         (not templated)
-    :param poll_interval: seconds between two looks at the status; default 5 (not templated)
-    :param timeout: seconds to wait for the final status; default 300 (not templated)
+    :param poll_interval: seconds between two looks at the status, or a ``timedelta``; default 5 (not templated)
+    :param timeout: seconds to wait for the final status, or a ``timedelta``; default 300 (not templated)
     :param ledger_path: folder in object storage for the ledger; default: Airflow's task state store (3.3+) (templated)
     :param on_clear: after a manual clear, ``restart`` (default) sends again; ``resume`` sends only what was not sent. A
         retry sends again only a command that failed (not templated)
@@ -65,7 +68,6 @@ class SuperSimIpCommandOperator(BaseOperator):
         "ledger_path",
         "supersim_conn_id",
     )
-    template_ext: Sequence[str] = (".json", ".txt")
     template_fields_renderers = {"payload": "json"}
     operator_extra_links = (IpCommandLink(),)
     ui_color = "#d9ecf7"
@@ -82,8 +84,8 @@ class SuperSimIpCommandOperator(BaseOperator):
         callback_method: str | None = None,
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 5,
-        timeout: float = 300,
+        poll_interval: float | timedelta = 5,
+        timeout: float | timedelta = 300,
         ledger_path: str | None = None,
         on_clear: str = "restart",
         supersim_conn_id: str = "supersim_default",
@@ -106,6 +108,18 @@ class SuperSimIpCommandOperator(BaseOperator):
         self._hook: SuperSimHook | None = None
         self._doing = "nothing had been sent yet"
         self._so_far = f"{sim} was sent nothing"
+
+    def render_template(
+        self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
+    ) -> Any:
+        """Render a field; the payload with every line end, and from its file if it names one."""
+        if content is self.payload and isinstance(content, str | dict | list) and id(content) not in (seen_oids or ()):
+            from airflow_provider_supersim.runs.templates import rendered_payload
+
+            environment = jinja_env or self.get_template_env()
+            resolve = partial(super().render_template, context=context, jinja_env=environment, seen_oids=seen_oids)
+            return rendered_payload(content, context, environment, resolve)
+        return super().render_template(content, context, jinja_env, seen_oids)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send, push the sid, and wait."""
@@ -181,6 +195,8 @@ class SuperSimIpCommandOperator(BaseOperator):
         )
         return CommandArguments.check(
             request,
+            wait_for_completion=self.wait_for_completion,
+            deferrable=self.deferrable,
             timeout=self.timeout,
             poll_interval=self.poll_interval,
             ledger_path=self.ledger_path,
@@ -207,12 +223,14 @@ class SuperSimIpCommandOperator(BaseOperator):
 
     def _conclude(self, waited: Waited) -> dict[str, Any]:
         from airflow_provider_supersim.runs import sentences
+        from airflow_provider_supersim.runs.arguments import seconds
 
         if failed := sentences.failed_commands(waited):
             raise CommandFailedError(sentences.command_failed(failed[0], self.sim))
         waited.check_readable()
         if not waited.settled:
-            raise NotSettledError(sentences.command_not_settled(waited, self.sim, float(self.timeout), self.on_clear))
+            timeout = seconds("timeout", self.timeout, least=0)
+            raise NotSettledError(sentences.command_not_settled(waited, self.sim, timeout, self.on_clear))
         (command,) = waited.commands
         self.log.info("%s: %s", self.sim, sentences.describe(command))
         return command.to_dict()

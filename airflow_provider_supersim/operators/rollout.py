@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
@@ -54,14 +55,16 @@ class SuperSimRolloutOperator(BaseOperator):
     :param fleet: sid (``HF…``) or unique name of a Fleet: the rollout takes all its active and ready SIMs. Exactly one
         of ``fleet``, ``targets`` and ``targets_path`` is needed (templated)
     :param targets: list of SIMs (sid or unique name), or of dicts with ``sim`` and, if wanted, ``payload``,
-        ``payload_type``, ``device_port``, ``timezone`` and further columns for the template (templated)
+        ``payload_type``, ``device_port``, ``timezone`` and further columns for the template (templated, except a
+        row's own ``payload``, which is data)
     :param targets_path: ``.csv`` or ``.jsonl`` file in object storage with such rows (templated)
     :param shard: ``(i, n)``: this task takes part i, from 0, of n stable parts of the targets, and 1/n of the pace;
         default: all targets (not templated)
     :param payload: what is sent to a device whose row has no payload: ``str``, ``bytes``, ``dict`` or ``list``; 1 to
         1300 bytes as the device gets it. Strings are Jinja templates, rendered for each device in a sandbox, which know
-        ``device`` (the row, e.g. ``{{ device.unique_name }}``) and Airflow's context. A ``.json`` or ``.txt`` file may
-        be named
+        ``device`` (the row, e.g. ``{{ device.unique_name }}``), Airflow's context, and the DAG's filters, macros and
+        files. In a ``dict`` or ``list``, a value that is one expression keeps its type. A ``.json`` or ``.txt`` file
+        may be named
     :param device_port: UDP port of the devices, 1 to 65535 (templated)
     :param payload_type: ``binary`` for a ``str`` that is base64 already; default: taken from the payload (templated)
     :param waves: how far each wave reaches, as a number of devices or a share of all, e.g. ``[5, "10%", "100%"]``;
@@ -72,13 +75,15 @@ class SuperSimRolloutOperator(BaseOperator):
         A wave with fewer devices is judged as a whole; default 20 (templated)
     :param attempts: maximum number of commands to one device, the first included; default 1, no second attempt
         (templated)
-    :param attempt_delay: seconds between two attempts; default 300 (templated)
-    :param wave_timeout: seconds to wait for the final statuses of a wave; default 900 (templated)
+    :param attempt_delay: seconds between two attempts, or a ``timedelta``; default 300 (templated)
+    :param wave_timeout: seconds to wait for the final statuses of a wave, or a ``timedelta``; default 900 (templated)
     :param window: hours in which commands may leave, e.g. ``{"start": "01:00", "end": "05:00", "timezone":
         "Europe/Berlin"}``; without ``timezone``, each row has its own. The task waits for the window to open. If it
         closes first, the task fails, and the next try continues when it opens again. Default: at any time (templated)
-    :param max_concurrency: maximum number of requests at once; default: the connection's (not templated)
-    :param max_rate: maximum number of commands a second; default: the connection's (not templated)
+    :param on_empty: end of a rollout whose Fleet, list or file has no target: ``fail`` (default), ``skip`` (the task is
+        skipped) or ``succeed`` (not templated)
+    :param max_concurrency: maximum number of requests at once, 1 or more; default: the connection's (templated)
+    :param max_rate: maximum number of commands a second, above 0; default: the connection's (templated)
     :param ledger_path: folder in object storage for the ledger; default: Airflow's task state store (3.3+) (templated)
     :param on_clear: after a manual clear, ``resume`` (default) sends to the devices that are not yet ``sent``;
         ``restart`` sends to all (not templated)
@@ -87,8 +92,9 @@ class SuperSimRolloutOperator(BaseOperator):
         (templated)
     :param deferrable: wait in the triggerer after the first ten seconds of each wait; default: ``[operators]
         default_deferrable`` (not templated)
-    :param poll_interval: seconds between two looks at the statuses; default 5 (not templated)
+    :param poll_interval: seconds between two looks at the statuses, or a ``timedelta``; default 5 (not templated)
     :param supersim_conn_id: connection of type ``supersim``; default ``supersim_default`` (templated)
+    :raises NoTargetsError: there is no target, and ``on_empty`` is ``fail``; Airflow does not retry
     :raises RolloutHaltedError: a gate shut; Airflow does not retry
     :raises RolloutIncompleteError: sending was held back before every device had its turn
     :raises WindowClosedError: the window closed before every device had its turn
@@ -109,11 +115,12 @@ class SuperSimRolloutOperator(BaseOperator):
         "attempt_delay",
         "wave_timeout",
         "window",
+        "max_concurrency",
+        "max_rate",
         "ledger_path",
         "report_path",
         "supersim_conn_id",
     )
-    template_ext: Sequence[str] = (".json", ".txt")
     template_fields_renderers = {"payload": "json", "targets": "json", "waves": "json", "window": "json"}
     operator_extra_links = (IpCommandsLink(),)
     ui_color = "#b9dcec"
@@ -133,16 +140,17 @@ class SuperSimRolloutOperator(BaseOperator):
         max_failure_ratio: float | str = 0.1,
         min_sample: int | str = 20,
         attempts: int | str = 1,
-        attempt_delay: float | str = 300,
-        wave_timeout: float | str = 900,
+        attempt_delay: float | str | timedelta = 300,
+        wave_timeout: float | str | timedelta = 900,
         window: Mapping[str, str] | None = None,
-        max_concurrency: int | None = None,
-        max_rate: float | None = None,
+        on_empty: str = "fail",
+        max_concurrency: int | str | None = None,
+        max_rate: float | str | None = None,
         ledger_path: str | None = None,
         on_clear: str = "resume",
         report_path: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 5,
+        poll_interval: float | timedelta = 5,
         supersim_conn_id: str = "supersim_default",
         **kwargs: Any,
     ) -> None:
@@ -162,6 +170,7 @@ class SuperSimRolloutOperator(BaseOperator):
         self.attempt_delay = attempt_delay
         self.wave_timeout = wave_timeout
         self.window = window
+        self.on_empty = on_empty
         self.max_concurrency = max_concurrency
         self.max_rate = max_rate
         self.ledger_path = ledger_path
@@ -170,8 +179,25 @@ class SuperSimRolloutOperator(BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.supersim_conn_id = supersim_conn_id
+        sources = {"fleet": fleet, "targets": targets, "targets_path": targets_path}
+        self._sources = [name for name, value in sources.items() if value is not None]
         self._hook: SuperSimHook | None = None
         self._run: RolloutRun | None = None
+
+    def render_template(
+        self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
+    ) -> Any:
+        """Render a field; ``targets`` with every line end, and without the rows' own payloads, which are data."""
+        if content is self.targets and isinstance(content, list | tuple) and id(content) not in (seen_oids or ()):
+            from airflow_provider_supersim.runs.templates import rendered_rows
+
+            render = super().render_template
+            return rendered_rows(
+                content,
+                jinja_env or self.get_template_env(),
+                lambda value, environment: render(value, context, environment, seen_oids),
+            )
+        return super().render_template(content, context, jinja_env, seen_oids)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Begin a try: send, or continue with what the last one left."""
@@ -207,21 +233,21 @@ class SuperSimRolloutOperator(BaseOperator):
         """Return the payload as it is rendered for each device: the content of its file, if one is named."""
         if not isinstance(self.payload, DeviceTemplate):
             return self.payload  # from another task's XCom: data, even if it looks like the name of a file
-        content = self.payload.content
-        environment = self.get_template_env()
-        if isinstance(content, str) and content.endswith(tuple(self.template_ext)) and environment.loader:
-            return environment.loader.get_source(environment, content)[0]
-        return content
+        from airflow_provider_supersim.delivery.targets.payload_template import read_file
+
+        return read_file(self.payload.content, self.get_template_env())
 
     def _arguments(self) -> RolloutArguments:
         from airflow_provider_supersim.runs.arguments import RolloutArguments
 
         return RolloutArguments.check(
+            sources=self._sources,
             fleet=self.fleet,
             targets=self.targets,
             targets_path=self.targets_path,
             shard=self.shard,
             payload=self.payload_template(),
+            environment=self.get_template_env(),
             device_port=self.device_port,
             payload_type=self.payload_type,
             waves=self.waves,
@@ -231,12 +257,14 @@ class SuperSimRolloutOperator(BaseOperator):
             attempt_delay=self.attempt_delay,
             wave_timeout=self.wave_timeout,
             window=self.window,
+            on_empty=self.on_empty,
             max_concurrency=self.max_concurrency,
             max_rate=self.max_rate,
             poll_interval=self.poll_interval,
             ledger_path=self.ledger_path,
             on_clear=self.on_clear,
             report_path=self.report_path,
+            deferrable=self.deferrable,
         )
 
     def _advance(
@@ -262,7 +290,8 @@ class SuperSimRolloutOperator(BaseOperator):
         )
         with told(self.log), failures, closing(hook):
             waited = read_event(event) if event is not None else None
-            self._run = run = RolloutRun(self._arguments(), hook, context, self.log)
+            arguments = self._arguments()
+            self._run = run = RolloutRun(arguments, hook, context, self.log)
             if push_link:
                 push_link(f"{hook.account.base_url}{IP_COMMANDS}")
             wait = run.advance(fresh=event is None, may_defer=self.deferrable, waited=waited)
@@ -272,7 +301,7 @@ class SuperSimRolloutOperator(BaseOperator):
                     wait.sids,
                     why=wait.why.sentence(),
                     supersim_conn_id=self.supersim_conn_id,
-                    poll_interval=self.poll_interval,
+                    poll_interval=arguments.poll_interval,
                     timeout=max(0.0, wait.until - time.time()),
                     with_commands=False,
                 )

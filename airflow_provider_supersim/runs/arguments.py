@@ -6,9 +6,11 @@ Checking needs no network. It happens when the task runs, because templates and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Self, TypeVar
 
 import msgspec
+from jinja2 import Environment
 
 from airflow_provider_supersim.api.errors import BadInputError
 from airflow_provider_supersim.api.models import IpCommandRequest
@@ -40,6 +42,8 @@ class CommandArguments(msgspec.Struct, frozen=True, kw_only=True):
         cls,
         request: IpCommandRequest,
         *,
+        wait_for_completion: object,
+        deferrable: object,
         timeout: object,
         poll_interval: object,
         ledger_path: str | None,
@@ -49,12 +53,14 @@ class CommandArguments(msgspec.Struct, frozen=True, kw_only=True):
 
         :raises ValueError: with one sentence that names the argument; nothing was sent
         """
+        _check_flag("wait_for_completion", wait_for_completion)
+        _check_flag("deferrable", deferrable)
         return cls(
             request=request,
-            timeout=_number("timeout", timeout, float, least=0),
-            poll_interval=_number("poll_interval", poll_interval, float, least=0.1),
+            timeout=seconds("timeout", timeout, least=0),
+            poll_interval=seconds("poll_interval", poll_interval, least=0.1),
             ledger_path=ledger_path,
-            on_clear=_on_clear(on_clear),
+            on_clear=_one_of("on_clear", on_clear, "resume", "restart"),
         )
 
 
@@ -76,6 +82,7 @@ class RolloutArguments(msgspec.Struct, frozen=True, kw_only=True):
     device_port: int | str
     payload_type: str | None
     rules: Rules
+    on_empty: str
     max_concurrency: int | None
     max_rate: float | None
     poll_interval: float
@@ -93,11 +100,13 @@ class RolloutArguments(msgspec.Struct, frozen=True, kw_only=True):
     def check(
         cls,
         *,
+        sources: Sequence[str],
         fleet: str | None,
         targets: Sequence[str | Mapping[str, Any]] | None,
         targets_path: str | None,
         shard: Sequence[int] | None,
         payload: Any,
+        environment: Environment | None,
         device_port: int | str,
         payload_type: str | None,
         waves: Sequence[int | str],
@@ -107,24 +116,28 @@ class RolloutArguments(msgspec.Struct, frozen=True, kw_only=True):
         attempt_delay: object,
         wave_timeout: object,
         window: Mapping[str, Any] | None,
-        max_concurrency: int | None,
-        max_rate: float | None,
+        on_empty: str,
+        max_concurrency: object,
+        max_rate: object,
         poll_interval: object,
         ledger_path: str | None,
         on_clear: str,
         report_path: str | None,
+        deferrable: object,
     ) -> Self:
         """Check everything that does not depend on the devices.
 
         Numbers may be text, as templates make them.
 
+        :param sources: which of ``fleet``, ``targets`` and ``targets_path`` the DAG names
+        :param environment: whose filters, macros and files the payload can use
         :raises ValueError: with one sentence that names the argument; nothing was sent
         """
-        sources = {"fleet": fleet, "targets": targets, "targets_path": targets_path}
-        given = [name for name, value in sources.items() if value is not None]
-        if len(given) != 1:
-            raise BadInputError(f"one of fleet, targets and targets_path must be given, got {given or 'none of them'}")
+        _check_sources({"fleet": fleet, "targets": targets, "targets_path": targets_path}, sources)
+        # Once for the argument, not once for each row.
+        IpCommandRequest.build("any", "AAAA", device_port, payload_type=payload_type)
         check_waves(waves)
+        _check_flag("deferrable", deferrable)
         rules = Rules(
             waves=waves,
             gate=[
@@ -134,8 +147,8 @@ class RolloutArguments(msgspec.Struct, frozen=True, kw_only=True):
                 )
             ],
             attempts=_number("attempts", attempts, int, least=1),
-            attempt_delay=_number("attempt_delay", attempt_delay, float, least=0),
-            wave_timeout=_number("wave_timeout", wave_timeout, float, least=0),
+            attempt_delay=seconds("attempt_delay", attempt_delay, least=0),
+            wave_timeout=seconds("wave_timeout", wave_timeout, least=0),
             window=Window.build(window) if window else None,
         )
         return cls(
@@ -143,24 +156,65 @@ class RolloutArguments(msgspec.Struct, frozen=True, kw_only=True):
             targets=targets,
             targets_path=targets_path,
             shard=Shard.build(shard) if shard is not None else None,
-            template=PayloadTemplate(payload),
+            template=PayloadTemplate(payload, environment),
             device_port=device_port,
             payload_type=payload_type,
             rules=rules,
-            max_concurrency=max_concurrency,
-            max_rate=max_rate,
-            poll_interval=_number("poll_interval", poll_interval, float, least=0.1),
+            on_empty=_one_of("on_empty", on_empty, "fail", "skip", "succeed"),
+            max_concurrency=None
+            if max_concurrency is None
+            else _number("max_concurrency", max_concurrency, int, least=1),
+            max_rate=None if max_rate is None else _rate(max_rate),
+            poll_interval=seconds("poll_interval", poll_interval, least=0.1),
             ledger_path=ledger_path,
-            on_clear=_on_clear(on_clear),
+            on_clear=_one_of("on_clear", on_clear, "resume", "restart"),
             report_path=report_path or None,
             report_suffix=_report_suffix(report_path),
         )
 
 
-def _on_clear(on_clear: str) -> str:
-    if on_clear not in ("resume", "restart"):
-        raise BadInputError(f"on_clear must be 'resume' or 'restart', got {on_clear!r}")
-    return on_clear
+def seconds(name: str, value: object, *, least: float) -> float:
+    """Read a length of time: a number of seconds, or a ``timedelta``.
+
+    :param name: of the argument
+    :raises ValueError: it is neither, or shorter than ``least``
+    """
+    return _number(name, value.total_seconds() if isinstance(value, timedelta) else value, float, least=least)
+
+
+def _check_sources(sources: Mapping[str, object], named: Sequence[str]) -> None:
+    """Check that exactly one source of the targets is given.
+
+    :param named: those that the DAG names; they are ``None`` if another task gave nothing
+    """
+    given = [name for name, value in sources.items() if value is not None]
+    if named and not given:
+        name = named[0]
+        raise BadInputError(f"{name} came as None: what should make it, such as another task, returned nothing")
+    if len(given) != 1:
+        raise BadInputError(f"one of fleet, targets and targets_path must be given, got {given or 'none of them'}")
+    (name,) = given
+    if name != "targets" and not (isinstance(sources[name], str) and str(sources[name]).strip()):
+        raise BadInputError(f"{name} must be text that is not empty, got {sources[name]!r}")
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise BadInputError(f"{name} must be True or False, got {value!r}")
+
+
+def _one_of(name: str, value: str, *choices: str) -> str:
+    if value not in choices:
+        *others, last = map(repr, choices)
+        raise BadInputError(f"{name} must be {', '.join(others)} or {last}, got {value!r}")
+    return value
+
+
+def _rate(max_rate: object) -> float:
+    rate = _number("max_rate", max_rate, float, least=0)
+    if not rate:
+        raise BadInputError(f"max_rate must be a number above 0, got {max_rate!r}")
+    return rate
 
 
 def _report_suffix(report_path: str | None) -> str:

@@ -29,7 +29,7 @@ from airflow_provider_supersim.exceptions import (
 )
 from airflow_provider_supersim.runs.failures import SoFar
 from airflow_provider_supersim.runs.stores import open_ledger, store_for
-from airflow_provider_supersim.runs.target_rows import rows
+from airflow_provider_supersim.runs.target_rows import check_any, rows
 from airflow_provider_supersim.runs.waiting import seconds_in_worker, watcher_of_hook
 from airflow_provider_supersim.words import count, duration
 
@@ -91,7 +91,7 @@ class RolloutRun:
         self._hook.limit(max_concurrency=arguments.max_concurrency, max_rate=arguments.max_rate, share=arguments.share)
         waited = waited or Waited()
         try:
-            working_set = self._plan()
+            working_set = self._plan(fresh=fresh)
         except SuperSimError:
             waited.check_readable()  # it came first
             raise
@@ -262,10 +262,10 @@ class RolloutRun:
         except Exception as error:  # noqa: BLE001  # whatever a store raises: a rollout does not depend on this value
             self._log.warning("Progress not recorded beside the ledger: %s [progress-not-recorded]", error)
 
-    def _plan(self) -> WorkingSet:
+    def _plan(self, *, fresh: bool) -> WorkingSet:
         arguments, working_set = self._arguments, WorkingSet()
         window = arguments.rules.window
-        plan(
+        number = plan(
             self._checked(rows(arguments, self._hook, working_set)),
             working_set,
             template=arguments.template,
@@ -275,6 +275,8 @@ class RolloutRun:
             shard=arguments.shard,
             timezone_needed=window is not None and window.timezone is None,
         )
+        if fresh:  # later, the ledger has what was sent
+            check_any(number, arguments)
         return working_set
 
     def _checked(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

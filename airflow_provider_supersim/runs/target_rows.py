@@ -12,7 +12,7 @@ from airflow_provider_supersim.api.errors import BadInputError
 from airflow_provider_supersim.api.models import SimStatus
 from airflow_provider_supersim.delivery.targets.files import ENCODING, rows_from_file
 from airflow_provider_supersim.delivery.targets.rows import row_from_sim, rows_from_list
-from airflow_provider_supersim.exceptions import StorageError
+from airflow_provider_supersim.exceptions import NoTargetsError, NoTargetsSkippedError, StorageError
 
 if TYPE_CHECKING:
     from airflow_provider_supersim.api.client import AsyncSuperSimClient
@@ -37,6 +37,29 @@ def rows(arguments: RolloutArguments, hook: SuperSimHook, working_set: WorkingSe
     if arguments.targets is not None:
         return rows_from_list(arguments.targets)
     return _rows_of_file(str(arguments.targets_path))
+
+
+def check_any(number: int, arguments: RolloutArguments) -> None:
+    """Do with a rollout without targets what ``on_empty`` says.
+
+    :param number: of rows
+    :raises NoTargetsError: it has none and fails
+    :raises NoTargetsSkippedError: it has none and is skipped
+    """
+    if number or arguments.on_empty == "succeed":
+        return
+    if arguments.fleet is not None:
+        what = f"fleet {arguments.fleet} has no active or ready SIM"
+    elif arguments.targets is not None:
+        what = "targets is an empty list"
+    else:
+        what = f"targets_path {arguments.targets_path} has no rows"
+    if arguments.on_empty == "skip":
+        raise NoTargetsSkippedError(f"Nothing to send: {what}. The task is skipped, as on_empty says.")
+    raise NoTargetsError(
+        f"Nothing to send: {what}. Retries do not run. If that is normal, set on_empty to 'skip' or 'succeed'; "
+        "otherwise correct it, then clear this task."
+    )
 
 
 async def _rows_of_fleet(client: AsyncSuperSimClient, fleet: str, working_set: WorkingSet) -> Iterable[dict[str, Any]]:

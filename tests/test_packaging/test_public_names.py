@@ -42,6 +42,7 @@ PUBLIC = {
             "wait_for_completion=True, deferrable=False, poll_interval=5, timeout=300, ledger_path=None, "
             "on_clear='restart', supersim_conn_id='supersim_default', **kwargs)"
         ),
+        "SuperSimIpCommandOperator.render_template": "(self, content, context, jinja_env=None, seen_oids=None)",
         "SuperSimIpCommandOperator.execute": "(self, context)",
         "SuperSimIpCommandOperator.execute_complete": "(self, context, event)",
         "SuperSimIpCommandOperator.on_kill": "(self)",
@@ -51,10 +52,11 @@ PUBLIC = {
         "SuperSimRolloutOperator": (
             "(*, payload, device_port, fleet=None, targets=None, targets_path=None, shard=None, "
             "payload_type=None, waves=('100%',), max_failure_ratio=0.1, min_sample=20, attempts=1, "
-            "attempt_delay=300, wave_timeout=900, window=None, max_concurrency=None, max_rate=None, "
+            "attempt_delay=300, wave_timeout=900, window=None, on_empty='fail', max_concurrency=None, max_rate=None, "
             "ledger_path=None, on_clear='resume', report_path=None, deferrable=False, poll_interval=5, "
             "supersim_conn_id='supersim_default', **kwargs)"
         ),
+        "SuperSimRolloutOperator.render_template": "(self, content, context, jinja_env=None, seen_oids=None)",
         "SuperSimRolloutOperator.execute": "(self, context)",
         "SuperSimRolloutOperator.execute_complete": "(self, context, event)",
         "SuperSimRolloutOperator.on_kill": "(self)",

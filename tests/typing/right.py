@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_supersim import get_provider_info
@@ -31,7 +31,7 @@ SuperSimIpCommandOperator(
     wait_for_completion=True,
     deferrable=True,
     poll_interval=2.5,
-    timeout=600,
+    timeout=timedelta(minutes=10),
     ledger_path="s3://bucket/ledgers",
     on_clear="resume",
     supersim_conn_id="kore",
@@ -54,8 +54,9 @@ SuperSimRolloutOperator(
     attempt_delay=60,
     wave_timeout=900,
     window={"start": "01:00", "end": "05:00"},
+    on_empty="skip",
     max_concurrency=50,
-    max_rate=20.5,
+    max_rate="{{ params.rate }}",
     ledger_path=None,
     on_clear="restart",
     report_path="s3://bucket/{{ ds }}.parquet",
@@ -81,7 +82,7 @@ def in_a_task() -> None:
     hook = SuperSimHook(supersim_conn_id="supersim_default")
     command: IpCommand = hook.send_ip_command("device-0001", "x", 4000, payload_type="binary")
     again: IpCommand = hook.get_ip_command(str(command.sid))
-    as_dict: dict[str, Any] = again.to_dict()
+    as_dict: dict[str, Any] = again.to_dict() | {"sid": again["sid"]}
     commands: Iterator[IpCommand] = hook.iter_ip_commands(sim="device-0001", status="sent", direction="to_sim")
     sim: Sim = hook.get_sim("device-0001")
     sims: list[Sim] = list(hook.iter_sims(fleet="field-devices", status="active"))

@@ -144,7 +144,12 @@ def test_timezones_are_checked_and_can_be_needed():
     [
         ("device-0003", "row 1: a target must be a SIM or a dict with at least 'sim', got str"),
         (None, "row 1: a target must be a SIM or a dict with at least 'sim', got NoneType"),
-        ({}, "row 1: sim must be the sid (HS…) or the unique name of a SIM, got None"),
+        ({}, "row 1: is empty, but needs 'sim', the sid (HS…) or the unique name of a SIM"),
+        (
+            {"simm": 1},
+            "row 1: has only 'simm', but needs 'sim', the sid (HS…) or the unique name of a SIM",
+        ),
+        ({"sim": None}, "row 1: sim must be the sid (HS…) or the unique name of a SIM, got None"),
         ({"sim": ""}, "row 1: sim must be the sid (HS…) or the unique name of a SIM, got ''"),
         ({"sim": "  "}, "row 1: sim must be the sid (HS…) or the unique name of a SIM, got '  '"),
         ({"sim": "a\ud800"}, r"row 1 (a\ud800): sim cannot be written as UTF-8; surrogates not allowed"),
@@ -182,8 +187,17 @@ def test_all_problems_are_listed_with_their_rows():
         "row 2 (device-0002): no column 'zone' for the payload; the columns are sim",
         "row 3 (device-0003): payload is 1305 bytes",
         "row 4 (device-0001): same SIM as row 1",
-        "row 5: sim must be the sid (HS…) or the unique name of a SIM, got None",
+        "row 5: has only 'zone', but needs 'sim', the sid (HS…) or the unique name of a SIM",
     ]
+
+
+@pytest.mark.parametrize("payload", ["", "x" * 1301, None, {"a": object()}])
+def test_a_payload_that_is_wrong_for_all_rows_is_said_once_as_the_arguments_fault(payload):
+    rows = [{"sim": f"s{number}"} for number in range(200)]
+    with pytest.raises(ValueError, match=r"^payload ") as caught:
+        planned([{"sim": "own", "payload": "on"}, *rows], payload)
+    assert not isinstance(caught.value, TargetsError)
+    assert len(planned([{"sim": "own", "payload": "on"}], payload)) == 1
 
 
 def test_a_row_with_a_payload_of_its_own_needs_no_column_of_the_template():

@@ -71,7 +71,7 @@ def plan(
     variables: Mapping[str, Any] = {},
     shard: Shard | None = None,
     timezone_needed: bool = False,
-) -> None:
+) -> int:
     """Build and check every command, in the order of the rows.
 
     A row may have its own ``payload`` (sent as it is, not a template), ``payload_type`` and ``device_port``. They come
@@ -85,13 +85,16 @@ def plan(
     :param variables: names that the template may use beside ``device``
     :param shard: plan the SIMs of this shard only; default all
     :param timezone_needed: the window has no timezone, so each row must have one
+    :return: number of rows, of all shards
     :raises TargetsError: with every problem of every row
+    :raises ValueError: the payload is wrong for all rows alike
     """
     planner = _Planner(working_set, template, device_port, payload_type, variables, timezone_needed=timezone_needed)
     problems: list[Problem] = []
-    more = 0
+    more = count = 0
     for count, row in enumerate(rows, 1):
         number = row.line if isinstance(row, FileRow) else count
+        planner.check_payload(row)
         try:
             sim = planner.sim_of(number, row)
             if shard is None or shard.takes(sim):
@@ -103,6 +106,7 @@ def plan(
                 more += 1
     if problems:
         raise TargetsError(problems, more)
+    return count
 
 
 class _Planner:
@@ -125,6 +129,19 @@ class _Planner:
         self._variables = variables
         self._timezone_needed = timezone_needed
         self._shared: dict[str, int] = {}  # payload: its number in the working set
+        self._payload_checked = not template.constant
+
+    def check_payload(self, row: object) -> None:
+        """Check a payload without templates once, when the first row needs it: it is the same for all.
+
+        :raises ValueError: it cannot be sent
+        """
+        if self._payload_checked or not isinstance(row, Mapping) or (isinstance(row, FileRow) and row.problem):
+            return
+        if row.get("payload") is None and row.get("payload_type") is None:
+            payload = self._template.render(row, self._variables)
+            IpCommandRequest.build("any", payload, self._device_port, payload_type=self._payload_type)
+            self._payload_checked = True
 
     def sim_of(self, number: int, row: object) -> str:
         """Return the row's SIM, as the row names it.
@@ -137,6 +154,9 @@ class _Planner:
         if not isinstance(row, Mapping):
             raise BadInputError(f"a target must be a SIM or a dict with at least 'sim', got {type(row).__name__}")
         sim = _text(row, "sim")
+        if "sim" not in row:
+            columns = f"has only {', '.join(map(repr, row))}" if row else "is empty"
+            raise BadInputError(f"{columns}, but needs 'sim', the sid (HS…) or the unique name of a SIM")
         if not sim:
             raise BadInputError(f"sim must be the sid (HS…) or the unique name of a SIM, got {row.get('sim')!r}")
         try:
