@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_supersim.testing import Simulator
 
-pytest_plugins = ["airflow_provider_supersim.testing"]
+pytest_plugins = ["airflow_provider_supersim.testing", "s3_server"]
 
 HOME = Path(tempfile.mkdtemp(prefix="supersim-tests-"))  # one for each process: pytest-xdist's workers share nothing
 DATABASE = HOME / "airflow.db"
