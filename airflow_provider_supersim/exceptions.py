@@ -161,6 +161,16 @@ class StorageError(SuperSimTaskError):
     code = "storage"
 
 
+class ReportNotWrittenError(StorageError):
+    """The rollout is complete, but its report could not be written. The next try writes it, and sends nothing."""
+
+    code = "report-not-written"
+
+
+class ReportLostError(ReportNotWrittenError, AirflowFailException):
+    """The same without a ledger. Retries do not run, because a retry would send to every device again."""
+
+
 class TaskKilledError(SuperSimTaskError):
     """Somebody ended the task while it ran."""
 

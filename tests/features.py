@@ -18,5 +18,4 @@ def _since(release: str, feature: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(not airflow_is(release), reason=reason)
 
 
-needs_memory_storage = _since("3.2", "memory:// among its storages")
 needs_task_state_store = _since("3.3", "task state store")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_supersim.api.client import AsyncSuperSimClient
     from airflow_provider_supersim.api.models import IpCommand
+    from airflow_provider_supersim.delivery.once.store import Store
     from airflow_provider_supersim.delivery.waiting.watcher import Waited
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
     from airflow_provider_supersim.runs.arguments import CommandArguments
@@ -131,13 +132,15 @@ class SuperSimIpCommandOperator(BaseOperator):
     def _execute(self, context: Context, push_link: Callable[[str | None], None]) -> dict[str, Any]:
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
         from airflow_provider_supersim.runs import sentences
+        from airflow_provider_supersim.runs.stores import store_for
         from airflow_provider_supersim.runs.waiting import wait_here_then_defer, wait_in_worker
 
         self._hook = hook = SuperSimHook(self.supersim_conn_id)
         with self._failures(lambda: self._doing), closing(hook):
             arguments = self._arguments()
+            store = store_for(context, arguments.ledger_path, self.log)
             self._doing = f"sending to {self.sim}. The next try looks up whether the API has accepted the command"
-            command = hook.run(self._send_once, arguments, context)
+            command = hook.run(self._send_once, arguments, store, context)
             self._doing = (
                 f"waiting for {self.sim}: command {sentences.describe(command)}. It can still go out and cannot be "
                 "cancelled. The next try keeps waiting and sends nothing"
@@ -203,13 +206,14 @@ class SuperSimIpCommandOperator(BaseOperator):
             on_clear=self.on_clear,
         )
 
-    async def _send_once(self, client: AsyncSuperSimClient, arguments: CommandArguments, context: Context) -> IpCommand:
+    async def _send_once(
+        self, client: AsyncSuperSimClient, arguments: CommandArguments, store: Store, context: Context
+    ) -> IpCommand:
         """Send the command, unless an earlier try has sent it."""
         from airflow_provider_supersim.delivery.once.one_command import send_once
         from airflow_provider_supersim.runs.sentences import describe
-        from airflow_provider_supersim.runs.stores import open_ledger, store_for
+        from airflow_provider_supersim.runs.stores import open_ledger
 
-        store = store_for(context, arguments.ledger_path, self.log)
         ledger = await open_ledger(store, context, arguments.on_clear)
         command, new = await send_once(client, ledger, arguments.request)
         what = "accepted by the API" if new else "sent by an earlier try, so not again"

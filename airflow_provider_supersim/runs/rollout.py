@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
-from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_supersim.api.errors import SuperSimError
 from airflow_provider_supersim.delivery.background import in_background
@@ -16,18 +15,19 @@ from airflow_provider_supersim.delivery.once.ledger import LedgerTakenError
 from airflow_provider_supersim.delivery.once.store import MemoryOnly, Store
 from airflow_provider_supersim.delivery.rollout.engine import Rollout
 from airflow_provider_supersim.delivery.rollout.reasons import WindowClosed
-from airflow_provider_supersim.delivery.rollout.report import write_report
 from airflow_provider_supersim.delivery.rollout.steps import End, Wait
 from airflow_provider_supersim.delivery.state.working_set import WorkingSet
 from airflow_provider_supersim.delivery.targets.plan import plan
 from airflow_provider_supersim.delivery.waiting.watcher import Waited
 from airflow_provider_supersim.exceptions import (
+    ReportLostError,
+    ReportNotWrittenError,
     RolloutHaltedError,
     RolloutIncompleteError,
-    StorageError,
     WindowClosedError,
 )
 from airflow_provider_supersim.runs.failures import SoFar
+from airflow_provider_supersim.runs.report_file import NotWritten, ReportFile
 from airflow_provider_supersim.runs.stores import open_ledger, store_for
 from airflow_provider_supersim.runs.target_rows import check_any, rows
 from airflow_provider_supersim.runs.waiting import seconds_in_worker, watcher_of_hook
@@ -58,8 +58,8 @@ class RolloutRun:
     :param log: the task's
     :ivar report_written: whether this process has written the report
     :ivar so_far: what was sent, once an error has ended the try
-    :raises ValueError: ``ledger_path`` cannot be used; nothing was sent
-    :raises StorageError: the report's folder cannot be made; nothing was sent
+    :raises ValueError: ``ledger_path`` or ``report_path`` cannot be used; nothing was sent
+    :raises StorageError: their storage cannot be used; nothing was sent
     """
 
     def __init__(self, arguments: RolloutArguments, hook: SuperSimHook, context: Context, log: Any) -> None:
@@ -70,10 +70,10 @@ class RolloutRun:
         self._store: Store = store_for(context, arguments.ledger_path, log)
         self._rollout: Rollout | None = None
         self._end: End | None = None
+        path, suffix = arguments.report_path, arguments.report_suffix
+        self._report = ReportFile(path, suffix) if path else None
         self.report_written = False
         self.so_far = SoFar()
-        if arguments.report_path:
-            _make_folder(arguments.report_path)
 
     def advance(self, *, fresh: bool, may_defer: bool, waited: Waited | None = None) -> Wait | None:
         """Take the rollout as far as it goes. If an error ends this try, leave what an end leaves all the same.
@@ -83,7 +83,10 @@ class RolloutRun:
         :param waited: what a deferral has brought
         :return: what to wait for; ``None`` at the end
         :raises StatusesUnreadableError: the deferral could not read the statuses
+        :raises StorageError: the report cannot be written; nothing was sent
         """
+        if fresh and self._report:
+            self._report.prove_writable()
         if may_defer and isinstance(self._store, MemoryOnly):
             self._log.info("Not deferring: without a ledger a deferred task forgets what it sent. Set ledger_path.")
             may_defer = False
@@ -109,13 +112,16 @@ class RolloutRun:
         :raises RolloutHaltedError: a gate shut
         :raises RolloutIncompleteError: sending was held back before every device had its turn
         :raises WindowClosedError: the window closed first
+        :raises ReportNotWrittenError: all is sent, but the report cannot be written
         """
         if self._end is None or self._rollout is None:
             raise RuntimeError("the rollout has not come to its end")
         end, rollout = self._end, self._rollout
         if not end.halted and not end.left_out:
-            self._write_report(rollout)
+            not_written = self._write_report(rollout)
             self._name_causes(rollout)
+            if not_written:
+                self._fail_for_the_report(not_written, _in_words(end.summary))
             self._log.info("Rollout complete. %s", _in_words(end.summary))
             return end.summary
         lines = self._leave(rollout, end.summary).lines
@@ -141,26 +147,19 @@ class RolloutRun:
 
     def _leave(self, rollout: Rollout, summary: dict[str, Any]) -> SoFar:
         """Leave the report, the causes and the summary of a try that fails. Nothing here hides why it fails."""
-        try:
-            self._write_report(rollout)
-        except Exception as error:  # noqa: BLE001  # whatever a storage raises
-            self._log.warning("The report was not written to %s: %s [storage]", self._arguments.report_path, error)
+        not_written = self._write_report(rollout)
         self._name_causes(rollout)
         try:
             self._context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)  # Airflow pushes only what succeeds
         except Exception as error:  # noqa: BLE001  # whatever Airflow raises for a task that was ended from outside
             self._log.warning("The summary was not pushed to XCom: %s [progress-not-recorded]", error)
-        return self._so_far(rollout, summary)
+        return self._so_far(rollout, summary, not_written)
 
-    def _write_report(self, rollout: Rollout) -> None:
-        if report_path := self._arguments.report_path:
-            with ObjectStoragePath(report_path).open("wb") as stream:
-                write_report(rollout.rows(), stream, self._arguments.report_suffix)
-            self.report_written = True
-            self._log.info("Report with a row for each device: %s", report_path)
+    def _so_far(self, rollout: Rollout, summary: Mapping[str, Any], not_written: str | None) -> SoFar:
+        """Say how far it is: in counts, in causes, and where there is more.
 
-    def _so_far(self, rollout: Rollout, summary: Mapping[str, Any]) -> SoFar:
-        """Say how far it is: in counts, in causes, and where there is more."""
+        :param not_written: why the report could not be written
+        """
         short = f"{summary['sent']:,} of {summary['devices']:,} sent"
         if summary["unsettled"]:
             short += f", {summary['unsettled']:,} without a final status"
@@ -172,9 +171,32 @@ class RolloutRun:
             causes.append(f"{summary['not_sent']:,} × not sent")
         report = "No report: set report_path for a row per device."
         if self._arguments.report_path:
-            written = f"{self._arguments.report_path} has a row for each device"
-            report = f"Report: {written if self.report_written else 'not written, see above'}."
+            written = f"Report: {self._arguments.report_path} has a row for each device."
+            report = f"No report: {not_written}." if not_written else written
         return SoFar(short, [_in_words(summary), f"Causes: {'; '.join(causes) or 'none'}.", report])
+
+    def _write_report(self, rollout: Rollout) -> str | None:
+        """Write the report, if there is to be one; return why it could not be written, and where the rows are."""
+        if self._report is None:
+            return None
+        try:
+            self._report.write(rollout.rows())
+        except NotWritten as problem:
+            self._log.error("The report is missing: %s [report-not-written]", problem)
+            return str(problem)
+        self.report_written = True
+        self._log.info("Report with a row for each device: %s", self._arguments.report_path)
+        return None
+
+    def _fail_for_the_report(self, not_written: str, words: str) -> NoReturn:
+        if isinstance(self._store, MemoryOnly):
+            raise ReportLostError(
+                f"Rollout complete, but {not_written}. {words} Retries do not run: without a ledger, a retry or a "
+                "clear sends to every device again."
+            )
+        raise ReportNotWrittenError(
+            f"Rollout complete, but {not_written}. {words} The next try writes the report again and sends nothing."
+        )
 
     def _name_causes(self, rollout: Rollout) -> None:
         """Say in the log which devices have not got their command, and why: whoever reads it at night asks first."""
@@ -289,16 +311,6 @@ class RolloutRun:
                     said = time.monotonic()
                     self._log.info("Checking the targets before anything is sent: %s so far", count(number, "row"))
             yield row
-
-
-def _make_folder(report_path: str) -> None:
-    try:
-        ObjectStoragePath(report_path).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:  # better now than after the last command
-        raise StorageError(
-            f"Nothing was sent: report_path {report_path} cannot be written ({error}). Give the workers write access "
-            "or change report_path, then clear this task."
-        ) from error
 
 
 def _in_words(summary: Mapping[str, Any]) -> str:

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
-
 from airflow_provider_supersim.api.errors import BadInputError
 from airflow_provider_supersim.api.models import SimStatus
 from airflow_provider_supersim.delivery.targets.files import ENCODING, rows_from_file
 from airflow_provider_supersim.delivery.targets.rows import row_from_sim, rows_from_list
-from airflow_provider_supersim.exceptions import NoTargetsError, NoTargetsSkippedError, StorageError
+from airflow_provider_supersim.exceptions import NoTargetsError, NoTargetsSkippedError
+from airflow_provider_supersim.runs.storage import Storage
 
 if TYPE_CHECKING:
     from airflow_provider_supersim.api.client import AsyncSuperSimClient
@@ -28,7 +27,7 @@ def rows(arguments: RolloutArguments, hook: SuperSimHook, working_set: WorkingSe
     """Return a row for each target.
 
     :param working_set: keeps the SIMs of a Fleet until all of them are listed
-    :raises ValueError: the targets are no list, or their file does not exist
+    :raises ValueError: the targets are no list, or their file does not exist or cannot be used
     :raises StorageError: their file cannot be read
     :raises SuperSimError: the Fleet cannot be read
     """
@@ -72,15 +71,12 @@ async def _rows_of_fleet(client: AsyncSuperSimClient, fleet: str, working_set: W
     return working_set.listed_sims()
 
 
-def _rows_of_file(path: str) -> Iterator[dict[str, Any]]:
+def _rows_of_file(given: str) -> Iterator[dict[str, Any]]:
+    storage = Storage("targets_path", given)
     try:
-        with ObjectStoragePath(path).open("r", encoding=ENCODING, newline="") as stream:
-            lines = iter(stream.readline, "")  # the stream itself cannot be iterated over on Airflow 2
-            yield from rows_from_file(lines, PurePosixPath(path).suffix.lower())
+        with storage.fetched() as file, file.open(encoding=ENCODING, newline="") as lines:
+            yield from rows_from_file(lines, PurePosixPath(given).suffix.lower())
     except FileNotFoundError:
-        raise BadInputError(f"targets_path {path!r} does not exist") from None
+        raise BadInputError(f"targets_path {given!r} does not exist") from None
     except OSError as error:
-        raise StorageError(
-            f"Nothing was sent: targets_path {path} cannot be read ({error}). Give the workers read access or change "
-            "targets_path, then clear this task."
-        ) from error
+        raise storage.failure(error, "read") from error

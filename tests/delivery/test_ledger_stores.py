@@ -13,9 +13,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import anyio.to_thread
 import killed_writer
 import pytest
-from features import needs_memory_storage
+from s3_server import BUCKET, CONNECTION
 from support import entries
 
 from airflow_provider_supersim.api.errors import BadInputError
@@ -38,11 +39,12 @@ def context(*, max_tries: int = 0, map_index: int = -1, **fields: Any) -> dict[s
     return {"ti": ti, **fields}
 
 
-@pytest.fixture(params=["path", "file://", pytest.param("memory://", marks=needs_memory_storage)])
+@pytest.fixture(params=["path", "file://", "s3://"])
 def ledger_path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return {"path": str(tmp_path), "file://": f"file://{tmp_path}", "memory://": f"memory://{tmp_path.name}"}[
-        request.param
-    ]
+    if request.param == "s3://":
+        request.getfixturevalue("s3")
+        return f"s3://{CONNECTION}@{BUCKET}/{tmp_path.name}"
+    return {"path": str(tmp_path), "file://": f"file://{tmp_path}"}[request.param]
 
 
 def test_what_is_set_is_got_in_another_process_place(ledger_path: str) -> None:
@@ -111,7 +113,7 @@ def test_a_file_system_that_cannot_flush_a_folder_is_used_all_the_same(
     assert store.get("key") == "value"
 
     number = errno.EIO
-    with pytest.raises(OSError, match="Input/output error"):
+    with pytest.raises(StorageError, match="Input/output error"):
         store.set("key", "value")
 
 
@@ -140,7 +142,8 @@ async def test_a_clear_is_told_from_a_retry_by_max_tries(ledger_path: str, on_cl
 
     async def known(max_tries: int) -> set[str]:
         now = context(max_tries=max_tries)
-        ledger = await open_ledger(store_for(now, ledger_path, LOG), now, on_clear)
+        store = await anyio.to_thread.run_sync(store_for, now, ledger_path, LOG)  # outside of the event loop
+        ledger = await open_ledger(store, now, on_clear)
         found = set(entries(ledger))
         await ledger.write_ahead({f"device-{len(found)}": "content"}, Before(0))
         return found
