@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_supersim.delivery.waiting.watcher import Waited
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
     from airflow_provider_supersim.runs.arguments import CommandArguments
+    from airflow_provider_supersim.runs.failures import SoFar
 
 
 class SuperSimIpCommandOperator(BaseOperator):
@@ -108,7 +109,7 @@ class SuperSimIpCommandOperator(BaseOperator):
         self.supersim_conn_id = supersim_conn_id
         self._hook: SuperSimHook | None = None
         self._doing = "nothing had been sent yet"
-        self._so_far = f"{sim} was sent nothing"
+        self._accepted = False
 
     def render_template(
         self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
@@ -145,7 +146,7 @@ class SuperSimIpCommandOperator(BaseOperator):
                 f"waiting for {self.sim}: command {sentences.describe(command)}. It can still go out and cannot be "
                 "cancelled. The next try keeps waiting and sends nothing"
             )
-            self._so_far = f"the command to {self.sim} is {command.status.value}"
+            self._accepted = True
             context["ti"].xcom_push(key="ip_command_sid", value=command.sid)
             push_link(command.url)
             if not self.wait_for_completion:
@@ -174,15 +175,26 @@ class SuperSimIpCommandOperator(BaseOperator):
         from airflow_provider_supersim.runs.failures import told
         from airflow_provider_supersim.runs.waiting import read_event
 
+        self._accepted = True
         with told(self.log), self._failures(lambda: "reading the final status"):
             return self._conclude(read_event(event))
 
     def _failures(self, doing: Callable[[], str]) -> AbstractContextManager[None]:
-        from airflow_provider_supersim.runs.failures import SoFar, airflow_failures
+        from airflow_provider_supersim.runs.failures import airflow_failures
 
-        return airflow_failures(
-            doing, self.supersim_conn_id, whom=f"sim {self.sim!r}", so_far=lambda: SoFar(self._so_far)
+        return airflow_failures(doing, self.supersim_conn_id, whom=f"sim {self.sim!r}", so_far=self._so_far)
+
+    def _so_far(self) -> SoFar:
+        from airflow_provider_supersim.runs.failures import SoFar
+
+        if not self._accepted:
+            return SoFar(f"no command to {self.sim} was accepted, as far as is known", clear="clear this task to send")
+        clear = (
+            "look the command up before you clear this task, because a clear sends again"
+            if self.on_clear == "restart"
+            else "clear this task: it sends nothing again"
         )
+        return SoFar(f"the command to {self.sim} was accepted", clear=clear)
 
     def _arguments(self) -> CommandArguments:
         from airflow_provider_supersim.api.models import IpCommandRequest

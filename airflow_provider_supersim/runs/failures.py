@@ -39,10 +39,12 @@ class SoFar(NamedTuple):
 
     :ivar short: in a few words: ``60 of 200 sent``
     :ivar lines: more about it, such as counts, causes, and where the report is
+    :ivar clear: what to do last, and what that does: a clear continues a rollout, and may send a single command again
     """
 
     short: str = "nothing was sent"
     lines: Sequence[str] = ()
+    clear: str = "clear this task"
 
 
 @contextmanager
@@ -109,8 +111,8 @@ def of_api(error: SuperSimError, conn_id: str, whom: str, so_far: SoFar) -> exce
             _joined(
                 f"{where}: the API refused the credentials ({codes}); {so_far.short}.",
                 *so_far.lines,
-                "Retries do not run. Correct login and password, or the permissions of the key, then clear this task. "
-                f"{error}",
+                "Retries do not run. Correct login and password, or the permissions of the key, then "
+                f"{so_far.clear}. {error}",
             )
         )
     if error.verdict is Verdict.REFUSED:
@@ -121,7 +123,7 @@ def of_api(error: SuperSimError, conn_id: str, whom: str, so_far: SoFar) -> exce
                 f"{where}: the API answered 429 for as long as the task tried; {so_far.short}.",
                 *so_far.lines,
                 "The next try continues. Find out what else uses the account, or lower max_concurrency. No retry left: "
-                f"clear this task. {error}",
+                f"{so_far.clear}. {error}",
             )
         )
     failing = "cannot be reached" if isinstance(error, NotConnectedError) else f"the API fails ({codes or 'no reply'})"
@@ -129,8 +131,8 @@ def of_api(error: SuperSimError, conn_id: str, whom: str, so_far: SoFar) -> exce
         _joined(
             f"{where}: {failing}; {so_far.short}.",
             *so_far.lines,
-            "The next try continues from here. Check DNS, proxy and firewall of the worker. No retry left: clear this "
-            f"task when the API is back. {error}",
+            "The next try continues from here. Check DNS, proxy and firewall of the worker. No retry left: when the "
+            f"API is back, {so_far.clear}. {error}",
         )
     )
 
@@ -147,7 +149,7 @@ def _refused(error: SuperSimError, conn_id: str, whom: str, so_far: SoFar) -> li
     else:
         first = f"{whom} refused ({codes}): {said}; {so_far.short}."
         to_do = f"Correct what the API names (connection {place})"
-    return [first, *so_far.lines, f"Retries do not run. {to_do}, then clear this task. {error}"]
+    return [first, *so_far.lines, f"Retries do not run. {to_do}, then {so_far.clear}. {error}"]
 
 
 def of_unread(waited: Waited, conn_id: str, so_far: SoFar) -> exceptions.SuperSimTaskError:
@@ -155,7 +157,7 @@ def of_unread(waited: Waited, conn_id: str, so_far: SoFar) -> exceptions.SuperSi
 
     :param waited: with an error
     """
-    first, *others = sentences.unreadable(waited, _place(conn_id))
+    first, *others = sentences.unreadable(waited, _place(conn_id), so_far.clear)
     words = _joined(first, *so_far.lines, *others)
     if waited.retryable:
         return exceptions.StatusesUnreadableError(words)

@@ -124,19 +124,14 @@ class RolloutRun:
                 self._fail_for_the_report(not_written, _in_words(end.summary))
             self._log.info("Rollout complete. %s", _in_words(end.summary))
             return end.summary
-        lines = self._leave(rollout, end.summary).lines
+        so_far = self._leave(rollout, end.summary)
         if end.left_out:
             closed = any(isinstance(reason, WindowClosed) for reason in end.left_out.reasons)
             first = f"Rollout not complete: {end.left_out.sentence()}."
-            to_do = f"{end.left_out.outlook()} No retry left: clear this task."
-            raise (WindowClosedError if closed else RolloutIncompleteError)("\n".join([first, *lines, to_do]))
-        clear = (
-            "it continues with every device that is not yet sent"
-            if self._arguments.on_clear == "resume"
-            else "it sends to every device again"
-        )
-        to_do = f"Retries do not run. Look into the causes, then clear this task: {clear}."
-        raise RolloutHaltedError("\n".join([f"Rollout halted: {end.halted}.", *lines, to_do]))
+            to_do = f"{end.left_out.outlook()} No retry left: {so_far.clear}."
+            raise (WindowClosedError if closed else RolloutIncompleteError)("\n".join([first, *so_far.lines, to_do]))
+        to_do = f"Retries do not run. Look into the causes, then {so_far.clear}."
+        raise RolloutHaltedError("\n".join([f"Rollout halted: {end.halted}.", *so_far.lines, to_do]))
 
     def _break_off(self) -> None:
         """Leave what every end leaves, after an error has ended this try."""
@@ -173,7 +168,13 @@ class RolloutRun:
         if self._arguments.report_path:
             written = f"Report: {self._arguments.report_path} has a row for each device."
             report = f"No report: {not_written}." if not_written else written
-        return SoFar(short, [_in_words(summary), f"Causes: {'; '.join(causes) or 'none'}.", report])
+        clear = (
+            "it continues with every device that is not yet sent"
+            if self._arguments.on_clear == "resume"
+            else "it sends to every device again"
+        )
+        lines = [_in_words(summary), f"Causes: {'; '.join(causes) or 'none'}.", report]
+        return SoFar(short, lines, f"clear this task: {clear}")
 
     def _write_report(self, rollout: Rollout) -> str | None:
         """Write the report, if there is to be one; return why it could not be written, and where the rows are."""

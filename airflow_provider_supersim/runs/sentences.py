@@ -96,18 +96,19 @@ def commands_not_settled(waited: Waited, timeout: float) -> str:
     )
 
 
-def unreadable(waited: Waited, place: str) -> list[str]:
+def unreadable(waited: Waited, place: str, clear: str) -> list[str]:
     """Say that waiting ended because the statuses could not be read: a line for what happened, one for what to do.
 
     :param place: the connection, with its host
+    :param clear: the last thing to do
     """
     number = len(open_commands(waited)) + len(waited.unread)
     what = count(number, "command") if number else "the commands"
     why = "the credentials are refused" if waited.credentials_refused else "their statuses cannot be read"
     next_try = (
-        "The next try keeps waiting and sends nothing. No retry left: clear this task when the API is back"
+        f"The next try keeps waiting and sends nothing. No retry left: when the API is back, {clear}"
         if waited.retryable
-        else "Retries do not run. Correct what the API refuses, then clear this task"
+        else f"Retries do not run. Correct what the API refuses, then {clear}"
     )
     return [
         f"Stopped waiting for {what}: {why}, connection {place}. The commands are not affected.",

@@ -153,7 +153,7 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
             lambda: "reading statuses; a sensor sends nothing",
             self.supersim_conn_id,
             whom="ip_command_sid",
-            so_far=lambda: SoFar("a sensor sends nothing"),
+            so_far=lambda: SoFar("a sensor sends nothing", clear="clear this sensor"),
         )
 
     @contextmanager

@@ -168,7 +168,7 @@ def test_a_command_to_a_sim_that_is_not_there(world, new_dag, play):
 
     lines = lines_of(played.tasks["send"])
     assert lines[0].startswith("sim 'no-such-device' not found (404, 83005)")
-    assert lines[0].endswith("; no-such-device was sent nothing. [request-refused]")
+    assert lines[0].endswith("; no command to no-such-device was accepted, as far as is known. [request-refused]")
     assert f"connection supersim_default ({world.url.rpartition('/')[2]})" in lines[1]
     assert [line for line in lines if not played.lines(line)] == []
     assert played.lines("XCom not found") == played.lines("No XCom value found") == []
@@ -184,3 +184,22 @@ def test_an_operators_failure_is_told_in_short_lines(world, new_dag, play):
     lines = lines_of(played.tasks["send"])
     assert_said(played, lines, "command-failed")
     assert lines[0][:READ].startswith("device-0001 did not get its command: status failed")
+
+
+@pytest.mark.parametrize(
+    ("on_clear", "advice"),
+    [("restart", "look the command up before you clear this task"), ("resume", "clear this task: it sends nothing")],
+)
+@pytest.mark.parametrize("deferrable", [False, True], ids=["in_the_worker", "deferred"])
+def test_what_a_clear_does_after_the_command_was_accepted(world, new_dag, play, memory, on_clear, advice, deferrable):
+    """A clear may send again what was accepted, so the advice is another one than before it was."""
+    world.set_behaviour("device-0001", network="never")
+    world.faults({"kind": "error_before", "status": 403, "method": "GET", "path": "/v1/IpCommands/"})
+    options = {"deferrable": deferrable, "on_clear": on_clear, "poll_interval": 0.1, **memory}
+    with new_dag() as dag:
+        SuperSimIpCommandOperator(task_id="send", sim="device-0001", payload="x", device_port=4000, **options)
+
+    lines = lines_of(play(dag).tasks["send"])
+
+    assert lines[0].endswith("[credentials-refused]")
+    assert advice in lines[-1]

@@ -119,7 +119,7 @@ def test_the_first_line_says_whom_and_how_far_and_the_last_names_the_connection_
 ):
     place = {"conn_type": "supersim", "host": "https://api.example:8025", "login": "AC1", "password": "x"}
     monkeypatch.setenv("AIRFLOW_CONN_SUPERSIM_LAB", json.dumps(place))
-    how_far = SoFar("60 of 200 sent", ["Of 200 devices: 60 sent", "Causes: none."])
+    how_far = SoFar("60 of 200 sent", ["Of 200 devices: 60 sent", "Causes: none."], "clear it: it continues")
     failures = airflow_failures(lambda: "sending", "supersim_lab", whom="sim 'device-0007'", so_far=lambda: how_far)
     with pytest.raises(exceptions.SuperSimTaskError) as caught, failures:
         raise error
@@ -128,7 +128,7 @@ def test_the_first_line_says_whom_and_how_far_and_the_last_names_the_connection_
     assert lines[0].endswith(f"; 60 of 200 sent. [{caught.value.code}]")
     assert lines[1:-1] == how_far.lines
     assert "supersim_lab (api.example:8025)" in str(caught.value)
-    assert "clear this task" in lines[-1]
+    assert "clear it: it continues. " in lines[-1]
 
 
 def test_a_task_that_was_killed_says_how_far_it_was():

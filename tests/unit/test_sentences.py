@@ -108,11 +108,12 @@ def test_a_sensor_counts_what_had_no_final_status_in_time(waited, words):
 def test_a_wait_that_ended_early_says_for_what_and_what_the_next_try_does(retryable, next_try):
     waited = Waited(commands=[QUEUED, SENT], unread=["HG9"], error="GET … answered 401", retryable=retryable)
 
-    what, to_do = sentences.unreadable(waited, "supersim_lab (api.example)")
+    what, to_do = sentences.unreadable(waited, "supersim_lab (api.example)", "clear this task: it sends nothing")
 
     assert what.startswith("Stopped waiting for 2 commands: their statuses cannot be read")
     assert "connection supersim_lab (api.example)" in what
     assert to_do.startswith(next_try)
+    assert "clear this task: it sends nothing. " in to_do
     assert to_do.endswith("Last error: GET … answered 401")
     with pytest.raises(StatusesUnreadableError):
         waited.check_readable()
@@ -130,7 +131,7 @@ def test_no_sentence_quotes_a_payload():
         sentences.commands_failed([FAILED], 1),
         sentences.command_not_settled(Waited(commands=[QUEUED]), "device-0001", 1, "restart"),
         sentences.commands_not_settled(Waited(commands=[QUEUED]), 1),
-        sentences.unreadable(Waited(commands=[QUEUED], error="x"), "supersim_default"),
+        *sentences.unreadable(Waited(commands=[QUEUED], error="x"), "supersim_default", "clear this task"),
         sentences.in_counts(Waited(commands=[QUEUED])),
     ]
     assert not any("hunter2" in sentence for sentence in every)
