@@ -149,6 +149,12 @@ class LedgerUnreadableError(SuperSimTaskError):
     code = "ledger-unreadable"
 
 
+class NoLedgerError(SuperSimTaskError, AirflowFailException):
+    """A retry of a task without a ledger: what the last try sent is not known, so nothing is sent."""
+
+    code = "no-ledger"
+
+
 class LedgerTakenError(SuperSimTaskError):
     """A later try of the task has opened the ledger; this one sends nothing more."""
 

@@ -168,13 +168,8 @@ class RolloutRun:
         if self._arguments.report_path:
             written = f"Report: {self._arguments.report_path} has a row for each device."
             report = f"No report: {not_written}." if not_written else written
-        clear = (
-            "it continues with every device that is not yet sent"
-            if self._arguments.on_clear == "resume"
-            else "it sends to every device again"
-        )
         lines = [_in_words(summary), f"Causes: {'; '.join(causes) or 'none'}.", report]
-        return SoFar(short, lines, f"clear this task: {clear}")
+        return SoFar(short, lines, f"clear this task: {self._after_a_clear()}")
 
     def _write_report(self, rollout: Rollout) -> str | None:
         """Write the report, if there is to be one; return why it could not be written, and where the rows are."""
@@ -198,6 +193,11 @@ class RolloutRun:
         raise ReportNotWrittenError(
             f"Rollout complete, but {not_written}. {words} The next try writes the report again and sends nothing."
         )
+
+    def _after_a_clear(self) -> str:
+        if isinstance(self._store, MemoryOnly) or self._arguments.on_clear == "restart":
+            return "it sends to every device again"
+        return "it continues with every device that is not yet sent"
 
     def _name_causes(self, rollout: Rollout) -> None:
         """Say in the log which devices have not got their command, and why: whoever reads it at night asks first."""

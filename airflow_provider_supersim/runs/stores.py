@@ -14,6 +14,7 @@ from airflow_provider_supersim.delivery.once.journal_format import JournalError
 from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.delivery.once.store import MemoryOnly, Store
 from airflow_provider_supersim.delivery.state.working_set import WorkingSet
+from airflow_provider_supersim.exceptions import NoLedgerError
 from airflow_provider_supersim.runs.storage import Storage
 
 if TYPE_CHECKING:
@@ -34,10 +35,11 @@ async def open_ledger(store: Store, context: Context, on_clear: str, working_set
 def store_for(context: Context, ledger_path: str | None, log: Any) -> Store:
     """Choose where the ledger is kept: ``ledger_path`` if it is given, otherwise Airflow's task state store (3.3+).
 
-    Without both, a warning says that a retry may send twice.
+    Without both, a warning says that a retry sends nothing, and a clear sends again.
 
     Call it outside of an event loop.
 
+    :raises NoLedgerError: without both, in a retry
     :raises BadInputError: no storage is known for ``ledger_path``, or a package is missing
     :raises StorageError: the storage cannot be used
     """
@@ -45,11 +47,22 @@ def store_for(context: Context, ledger_path: str | None, log: Any) -> Store:
         return ObjectStorageStore(ledger_path, context)
     if (state_store := context.get("task_state_store")) is not None:
         return TaskStateStore(state_store, context)
+    if _is_retry(context["ti"]):
+        raise NoLedgerError(
+            "Nothing was sent by this retry: without a ledger it does not know what the last try sent. Look up what "
+            "was sent before you clear this task, because a clear sends to all again. Set ledger_path to object "
+            "storage, or use Airflow 3.3, which has a task state store."
+        )
     log.warning(
-        "A retry may send twice: this task has no ledger. Set ledger_path to object storage, or use Airflow 3.3, which "
-        "has a task state store. Until then, what was sent is known only while this process lives. [no-ledger]"
+        "This task has no ledger: a retry sends nothing, and a clear sends again. Set ledger_path to object storage, "
+        "or use Airflow 3.3, which has a task state store. [no-ledger]"
     )
     return MemoryOnly()
+
+
+def _is_retry(ti: Any) -> bool:
+    """Whether this try is neither the first one nor the first after a clear, which moves ``max_tries`` on."""
+    return bool(ti.try_number > ti.max_tries - ti.task.retries + 1)
 
 
 class TaskStateStore:

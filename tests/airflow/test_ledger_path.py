@@ -29,6 +29,19 @@ def test_without_it_one_line_of_each_tasks_log_says_so(world, new_dag, play, cap
     assert played.lines("Deferred, without a worker slot. Waiting: the final status of")
 
 
+@pytest.mark.skipif(airflow_is("3.3"), reason="this Airflow has a task state store")
+def test_without_it_a_retry_sends_nothing(world, new_dag, play):
+    world.set_behaviour("device-0001", network="never")
+    common = {"payload": "x", "device_port": 4000, "poll_interval": 0.1, "retries": 2}
+    with new_dag() as dag:
+        SuperSimIpCommandOperator(task_id="send", sim="device-0001", timeout=0.3, **common)
+    played = play(dag)
+
+    assert played.tasks["send"].state == "failed"
+    assert [words[words.rindex("[") :] for words in played.tasks["send"].errors] == ["[not-settled]", "[no-ledger]"]
+    assert len(world.commands("device-0001")) == 1
+
+
 @pytest.mark.skipif(airflow_is("3.0"), reason="a whole Airflow 3 is cleared in the tests of its processes")
 @pytest.mark.parametrize(("on_clear", "commands"), [("resume", [1, 2, 1]), ("restart", [2, 2, 2])])
 def test_with_it_a_clear_by_hand_is_told_from_a_retry(world, new_dag, play, tmp_path, on_clear, commands):
@@ -88,3 +101,25 @@ def test_a_rollout_does_not_fail_when_only_its_progress_cannot_be_recorded(world
     assert played.tasks["roll_out"].state == "success"
     assert played.lines("No space left on device [progress-not-recorded]")
     assert [len(world.commands(sim)) for sim in TARGETS] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("on_clear", "words"), [("resume", "continues with every device"), ("restart", "sends to all devices again")]
+)
+def test_a_halted_rollout_says_what_a_clear_does(world, new_dag, play, tmp_path, on_clear, words):
+    world.set_behaviour(TARGETS, network="offline")
+    with new_dag() as dag:
+        SuperSimRolloutOperator(
+            task_id="roll_out",
+            targets=TARGETS,
+            payload="x",
+            device_port=4000,
+            poll_interval=0.1,
+            min_sample=1,
+            ledger_path=str(tmp_path),
+            on_clear=on_clear,
+        )
+
+    (said,) = play(dag).tasks["roll_out"].errors
+    assert said.endswith("[rollout-halted]")
+    assert words in said

@@ -22,19 +22,21 @@ from support import entries
 from airflow_provider_supersim.api.errors import BadInputError
 from airflow_provider_supersim.delivery.once.before import Before
 from airflow_provider_supersim.delivery.once.store import MemoryOnly
-from airflow_provider_supersim.exceptions import StorageError
+from airflow_provider_supersim.exceptions import NoLedgerError, StorageError
 from airflow_provider_supersim.runs.stores import ObjectStorageStore, TaskStateStore, open_ledger, store_for
 
 LOG = logging.getLogger(__name__)
 
 
-def context(*, max_tries: int = 0, map_index: int = -1, **fields: Any) -> dict[str, Any]:
+def context(*, max_tries: int = 2, try_number: int = 1, map_index: int = -1, **fields: Any) -> dict[str, Any]:
     ti = SimpleNamespace(
         dag_id="nightly",
         run_id="manual__2026-01-01T00:00:00+00:00",
         task_id="group.roll_out",
         map_index=map_index,
         max_tries=max_tries,
+        try_number=try_number,
+        task=SimpleNamespace(retries=2),
     )
     return {"ti": ti, **fields}
 
@@ -183,8 +185,21 @@ async def test_airflows_task_state_store_serves_too(tmp_path: Path, caplog: pyte
 def test_without_either_the_log_says_what_that_means(caplog: pytest.LogCaptureFixture) -> None:
     assert isinstance(store_for(context(), None, LOG), MemoryOnly)
 
-    assert caplog.messages[0].startswith("A retry may send twice: this task has no ledger. Set ledger_path")
+    assert caplog.messages[0].startswith("This task has no ledger: a retry sends nothing, and a clear sends again.")
     assert caplog.messages[0].endswith(" [no-ledger]")
+
+
+@pytest.mark.parametrize(("try_number", "max_tries"), [(1, 2), (2, 3), (4, 5)], ids=["first", "cleared", "again"])
+def test_without_either_the_first_try_and_the_first_after_a_clear_run(try_number: int, max_tries: int) -> None:
+    now = context(try_number=try_number, max_tries=max_tries)
+    assert isinstance(store_for(now, None, LOG), MemoryOnly)
+
+
+@pytest.mark.parametrize(("try_number", "max_tries"), [(2, 2), (3, 2), (3, 3)], ids=["retry", "last", "after_a_clear"])
+def test_without_either_a_retry_is_refused(try_number: int, max_tries: int) -> None:
+    with pytest.raises(NoLedgerError) as refused:
+        store_for(context(try_number=try_number, max_tries=max_tries), None, LOG)
+    assert str(refused.value).endswith("[no-ledger]")
 
 
 def test_a_store_names_its_place(tmp_path: Path) -> None:
