@@ -141,7 +141,9 @@ class _Player:
         async def send() -> None:
             ledger = await Ledger.open(self._store, clears=0, restart=False)
             auth = BasicAuth(self.simulator.options()["account_sid"], "simulator")
-            client = _Client(VENDORS["twilio"], auth, base_url=self.simulator.url, keep_trying=patience)
+            client = _Client(
+                VENDORS["twilio"], auth, base_url=self.simulator.url, keep_trying=patience, wait_if_busy=patience
+            )
             client.note = self._note
             if dies:
                 client.die_after_post = die

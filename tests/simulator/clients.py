@@ -24,9 +24,9 @@ def account_of(simulator, vendor="twilio", *, login=None, password=None, host=No
     return Account.read(connection, {**fields["extra"], **extra})
 
 
-def client_of(simulator, vendor="twilio", *, keep_trying=120.0, **changes):
+def client_of(simulator, vendor="twilio", *, keep_trying=120.0, wait_if_busy=120.0, **changes):
     """Return a client of the simulator."""
-    return account_of(simulator, vendor, **changes).client(keep_trying=keep_trying)
+    return account_of(simulator, vendor, **changes).client(keep_trying=keep_trying, wait_if_busy=wait_if_busy)
 
 
 def account_at(url, vendor="twilio", *, login="AC" + 32 * "a", password="s3cret-of-the-account", **extra):

@@ -145,7 +145,7 @@ def pauses(monkeypatch):
 async def test_the_pauses_grow_until_it_has_tried_for_long_enough(supersim_simulator, monkeypatch, pauses):
     monkeypatch.setattr(client_module, "_jitter", lambda longest: longest)
     supersim_simulator.faults({"kind": "too_many_requests"})
-    async with client_of(supersim_simulator, keep_trying=60) as client:
+    async with client_of(supersim_simulator, wait_if_busy=60) as client:
         with pytest.raises(TooManyRequestsError):
             await client.send_ip_command("device-0001", "x", 1)
     assert pauses == [0.25, 0.5, 1, 2, 4, 8, 10, 10, 10, 10]
@@ -167,7 +167,7 @@ async def test_the_wait_for_its_turn_does_not_count_as_trying(supersim_simulator
 
 async def test_the_pauses_differ_so_that_requests_do_not_come_back_together(supersim_simulator, pauses):
     supersim_simulator.faults({"kind": "too_many_requests"})
-    async with client_of(supersim_simulator, keep_trying=60) as client:
+    async with client_of(supersim_simulator, wait_if_busy=60) as client:
         with pytest.raises(TooManyRequestsError):
             await client.send_ip_command("device-0001", "x", 1)
     assert len(set(pauses)) == len(pauses) > 6
@@ -176,7 +176,7 @@ async def test_the_pauses_differ_so_that_requests_do_not_come_back_together(supe
 
 async def test_a_client_that_does_not_keep_trying_asks_once(supersim_simulator):
     supersim_simulator.faults({"kind": "too_many_requests"})
-    async with client_of(supersim_simulator, keep_trying=0) as client:
+    async with client_of(supersim_simulator, wait_if_busy=0) as client:
         with pytest.raises(TooManyRequestsError):
             await client.get_sim("device-0001")
     assert supersim_simulator.requests()["total"] == 1

@@ -15,7 +15,7 @@ from airflow_provider_supersim.api.errors import (
     TooManyRequestsError,
     Verdict,
 )
-from airflow_provider_supersim.api.replies import Reply, date_of, failure
+from airflow_provider_supersim.api.replies import Reply, failure
 
 NOW = "Mon, 23 Nov 2026 00:00:00 GMT"
 
@@ -166,23 +166,6 @@ def test_retry_after_is_read_as_seconds_and_as_a_date(status, header, date, seco
 
 def test_without_retry_after_there_is_no_wish():
     assert judge(429).retry_after is None
-
-
-@pytest.mark.parametrize(
-    ("header", "iso"),
-    [
-        (NOW, "2026-11-23T00:00:00+00:00"),
-        ("Mon, 23 Nov 2026 00:00:00 -0000", "2026-11-23T00:00:00+00:00"),
-        ("Mon, 23 Nov 2026 00:00:00", "2026-11-23T00:00:00+00:00"),
-    ],
-)
-def test_the_apis_own_time_has_a_time_zone(header, iso):
-    assert date_of(reply(200, Date=header)).isoformat() == iso
-
-
-@pytest.mark.parametrize("header", ["", "garbage", "Mon, 99 Nov 2026 00:00:00 GMT", "Mon, 23 Nov 999999 00:00:00 GMT"])
-def test_a_date_that_cannot_be_read_is_none(header):
-    assert date_of(reply(200, Date=header)) is None
 
 
 @pytest.mark.parametrize("where", ["message", "error", "error_description", "more_info"])
