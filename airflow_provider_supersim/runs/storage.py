@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from airflow_provider_supersim.words import duration
 log = logging.getLogger(__name__)
 
 SLOW = 5.0  # seconds without an answer, after which the log says so; then after twice as many, and so on
+GIVE_UP = 300.0  # seconds without an answer, after which the task ends; some libraries would wait for ever
 LONGEST = 300  # characters of another library's words
 
 PACKAGES = {
@@ -76,8 +78,7 @@ class Storage:
         :raises StorageError: it cannot be made
         """
         if self.is_file_system:
-            with self.using("written"):
-                self.fs.makedirs(path, exist_ok=True)
+            self.call("written", self.fs.makedirs, path, exist_ok=True)
 
     def prove_writable(self) -> None:
         """Write a file beside the file that is to be written later, and delete it.
@@ -89,12 +90,11 @@ class Storage:
         folder, _, name = self.path.rpartition("/")
         self.make_folder(folder or ".")
         probe = f"{folder}/.{name}.probe" if folder else f".{name}.probe"
-        with self.using("written"):
-            if self.is_local and Path(self.path).exists():
-                Path(self.path).open("ab").close()
-            self.fs.pipe_file(probe, PROBE)
+        if self.is_local and Path(self.path).exists():
+            self.call("written", lambda: Path(self.path).open("ab").close())
+        self.call("written", self.fs.pipe_file, probe, PROBE)
         try:
-            self.fs.rm_file(probe)
+            self._wait_for("written", self.fs.rm_file, probe)
         except Exception as error:  # noqa: BLE001  # whatever a storage raises: to delete is not needed for a report
             log.info("%s may be deleted: the task itself could not, %s", probe, _reason(error))
 
@@ -112,25 +112,29 @@ class Storage:
             return
         with tempfile.TemporaryDirectory(prefix="supersim-") as folder:
             copy = Path(folder) / "file"  # its name is not that of the object, which may hold anything
-            with self.using("read", FileNotFoundError):
-                self.fs.get_file(self.path, str(copy))
+            self.call("read", self.fs.get_file, self.path, str(copy), expected=FileNotFoundError)
             yield copy
 
     def upload(self, file: Path) -> None:
-        """Put a local file there, and raise whatever the storage raises."""
-        with self._told_if_slow("written"):
-            self.fs.put_file(str(file), self.path)
+        """Put a local file there, and raise whatever the storage raises, or TimeoutError."""
+        self._wait_for("written", self.fs.put_file, str(file), self.path)
 
-    @contextmanager
-    def using(self, doing: str, *expected: type[Exception]) -> Iterator[None]:
-        """Make one sentence of whatever the storage raises, and say so if it is slow.
+    def call(
+        self,
+        doing: str,
+        function: Callable[..., Any],
+        *arguments: Any,
+        expected: type[Exception] | tuple[()] = (),
+        **options: Any,
+    ) -> Any:
+        """Call a function of the storage, and make one sentence of whatever it raises.
 
         :param doing: ``read`` or ``written``
         :param expected: what is raised as it is
+        :raises StorageError: it raised anything else, or gave no answer for five minutes
         """
         try:
-            with self._told_if_slow(doing):
-                yield
+            return self._wait_for(doing, function, *arguments, **options)
         except expected:
             raise
         except Exception as error:
@@ -155,15 +159,29 @@ class Storage:
         """
         return f"{self._name} {self._given} cannot be {doing} ({_reason(error)})"
 
-    @contextmanager
-    def _told_if_slow(self, doing: str) -> Iterator[None]:
-        done = Event()
-        if not self.is_local:
-            Thread(target=self._say_while_slow, args=(doing, done), daemon=True).start()
-        try:
-            yield
-        finally:
-            done.set()
+    def _wait_for(self, doing: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Call a function of the storage, say so while it is slow, and give it up after five minutes.
+
+        :raises TimeoutError: it gave no answer. It may still end later, in a thread that the process does not wait for
+        """
+        if self.is_local:
+            return function(*arguments, **options)
+        answer: Future[Any] = Future()
+        Thread(target=_answer, args=(answer, function, arguments, options), daemon=True).start()
+        waited, again = 0.0, SLOW
+        while not wait([answer], timeout=again).done:
+            waited += again
+            if waited >= GIVE_UP:
+                raise TimeoutError(f"no answer for {duration(waited)}")
+            log.warning(
+                "%s %s is slow: not %s after %s, still waiting [storage-slow]",
+                self._name,
+                self._given,
+                doing,
+                duration(waited),
+            )
+            again = min(waited, GIVE_UP - waited)
+        return answer.result()
 
     def _what_to_do(self) -> str:
         """Return what the reader does: it depends on whose credentials were used."""
@@ -180,18 +198,12 @@ class Storage:
             return f"The connection {conn_id} is not defined: define it, or name another in the path."
         return f"Check the path, and the permissions of connection {conn_id}."
 
-    def _say_while_slow(self, doing: str, done: Event) -> None:
-        waited, wait = 0.0, SLOW
-        while not done.wait(wait):
-            waited += wait
-            log.warning(
-                "%s %s is slow: not %s after %s, still waiting [storage-slow]",
-                self._name,
-                self._given,
-                doing,
-                duration(waited),
-            )
-            wait = waited
+
+def _answer(answer: Future[Any], function: Callable[..., Any], arguments: Any, options: Any) -> None:
+    try:
+        answer.set_result(function(*arguments, **options))
+    except BaseException as error:  # noqa: BLE001  # raised again where the answer is waited for
+        answer.set_exception(error)
 
 
 def _is_defined(conn_id: str) -> bool:

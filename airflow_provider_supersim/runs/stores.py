@@ -129,8 +129,7 @@ class ObjectStorageStore:
         :raises StorageError: the storage does not give it
         """
         try:
-            with self._storage.using("read", FileNotFoundError):
-                content = self._storage.fs.cat_file(self._path(key))
+            content = self._storage.call("read", self._storage.fs.cat_file, self._path(key), expected=FileNotFoundError)
         except FileNotFoundError:
             return None
         try:
@@ -144,20 +143,17 @@ class ObjectStorageStore:
 
         :raises StorageError: the storage does not take it
         """
-        text = json.dumps(value)
-        with self._storage.using("written"):
-            if self._storage.is_local:
-                self._write_local(self._path(key), text)
-            else:
-                self._storage.fs.pipe_file(self._path(key), text.encode())  # an object appears whole
+        # An object appears whole by itself.
+        write = self._write_local if self._storage.is_local else self._storage.fs.pipe_file
+        self._storage.call("written", write, self._path(key), json.dumps(value).encode())
 
     def _path(self, key: str) -> str:
         return f"{self._folder}/{key}.json"
 
-    def _write_local(self, path: str, text: str) -> None:
+    def _write_local(self, path: str, content: bytes) -> None:
         folder = Path(self._folder)
-        with (folder / self._unfinished).open("w") as stream:
-            stream.write(text)
+        with (folder / self._unfinished).open("wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         (folder / self._unfinished).replace(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import subprocess
 import sys
 import threading
@@ -83,8 +84,11 @@ def test_one_commands_ledger_is_in_a_bucket(world, s3, new_dag, play, monkeypatc
     assert any(key.endswith("/supersim_ledger.json") for key in s3.list_keys("ledgers/"))
 
 
-def test_a_bucket_that_goes_away_in_mid_rollout_and_comes_back_costs_a_retry_and_no_command(world, s3, roll_out):
+def test_a_bucket_that_goes_away_in_mid_rollout_and_comes_back_costs_a_retry_and_no_command(
+    world, s3, roll_out, monkeypatch
+):
     """The server stops when the second chunk is begun: the first one has left by then, and its outcomes are lost."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # of botocore's; five take a minute
     came_back = threading.Event()
 
     def stop_at_the_second_write(request: str) -> None:
@@ -201,6 +205,24 @@ def test_a_slow_storage_is_said_to_be_slow_while_it_is(world, s3, roll_out, monk
     assert ended.state == "success"
     assert played.lines(f"{argument} {HERE}/{path}", "[storage-slow]")
     assert sent(world) == [1] * 6
+
+
+@pytest.mark.parametrize(
+    ("argument", "path"), [("targets_path", "targets.csv"), ("ledger_path", "ledgers"), ("report_path", "report.csv")]
+)
+def test_a_storage_that_never_answers_ends_the_task(world, s3, roll_out, monkeypatch, argument, path):
+    over = threading.Event()
+    monkeypatch.setattr(storage, "SLOW", 0.05)
+    monkeypatch.setattr(storage, "GIVE_UP", 0.2)
+    s3.put("targets.csv", TARGETS)
+    s3.on_request = lambda request: over.wait(60) if path in request else None
+    ended, _ = roll_out(**{argument: f"{HERE}/{path}"})
+    over.set()
+
+    assert ended.state == "failed"
+    assert re.match(rf"{argument} {re.escape(HERE)}/{path} cannot be (read|written) \(no answer for ", ended.errors[0])
+    assert ended.errors[0].splitlines()[0].endswith("[storage]")
+    assert sent(world) == [0] * 6
 
 
 def test_a_report_that_cannot_be_written_at_the_end_says_that_all_was_sent_and_where_the_rows_are(world, s3, roll_out):

@@ -63,9 +63,11 @@ def test_how_waiting_ends(world, new_dag, play, mode, monkeypatch):
     assert failed.sid in said["failed"]
     assert said["overdue"].startswith("1 command without a final status after 1 second (timeout): still queued")
     assert queued.sid in said["overdue"]
-    skipping = "Skipping task." if airflow_is("3.0") else "INFO - "
-    assert len(played.lines(skipping, "1 of 1 command failed", failed.sid)) == 1
-    assert len(played.lines(skipping, "1 command without a final status", queued.sid)) == 1
+    # Airflow 3 quotes the whole error in one line, 2.11 logs each of its lines.
+    in_one = airflow_is("3.0")
+    skipping = "Skipping task." if in_one else "INFO - "
+    assert len(played.lines(skipping, "1 of 1 command failed", *[failed.sid] * in_one)) == 1
+    assert len(played.lines(skipping, "1 command without a final status", *[queued.sid] * in_one)) == 1
     assert "404" in said["unknown"]
     assert "HG" + 32 * "0" in said["unknown"]
     assert "ip_command_sid must be a sid (HG…) or a list of them, got ''" in said["no_sid"]
