@@ -1,4 +1,4 @@
-"""The few calls of Airflow's REST API that ``make up`` needs: is it healthy, sign in, put a connection in place."""
+"""The calls of Airflow's REST API that ``make up`` needs: health, sign-in, DAGs, connections."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ class AirflowApi:
         self._headers = {"Content-Type": "application/json"}
 
     def sign_in(self, username: str, password: str) -> None:
-        """Get a token, which the further calls carry."""
+        """Get a token for the other calls."""
         token = self.call("POST", "/auth/token", {"username": username, "password": password})["access_token"]
         self._headers["Authorization"] = f"Bearer {token}"
 
     def healthy(self) -> bool:
-        """Return whether every component of Airflow is at work."""
+        """Return whether every component of Airflow is healthy."""
         try:
             health = self.call("GET", "/api/v2/monitor/health")
-        except OSError:  # no one listens yet
+        except OSError:  # nothing listens yet
             return False
         return all((health.get(component) or {}).get("status") == "healthy" for component in COMPONENTS)
 
     def dag_ids(self) -> set[str]:
-        """Return the DAGs that have been read."""
+        """Return the DAGs that Airflow has parsed."""
         return {dag["dag_id"] for dag in self.call("GET", "/api/v2/dags")["dags"]}
 
     def put_connection(self, conn_id: str, fields: dict[str, Any]) -> None:
-        """Add a connection, or put it in the place of the one with the same id.
+        """Add a connection, or replace the one with the same id.
 
         :param fields: ``conn_type``, ``host``, ``login``, ``password``, and ``extra`` as a dict
         """

@@ -1,4 +1,4 @@
-"""An Airflow of one's own in a folder of the checkout: SQLite, the example DAGs, nothing of the user's own Airflow."""
+"""A separate Airflow in a folder of the checkout: SQLite, the example DAGs, nothing of the user's own Airflow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AirflowHome:
         self.log = self.path / "airflow.log"
         self.database = self.path / "airflow.db"
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / "lock").open("w")  # held as long as this process lives
+        self._lock = (self.path / "lock").open("w")  # held while this process lives
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -71,7 +71,7 @@ class AirflowHome:
         return str(path.relative_to(CHECKOUT))
 
     def new_database(self) -> None:
-        """Put an empty, migrated database in place: migrated once for each version of Airflow, then copied."""
+        """Create an empty, migrated database. It is migrated once for each version of Airflow, then copied."""
         migrated = self.path / f"migrated-{version('apache-airflow')}.db"
         if not migrated.exists():
             self.database.unlink(missing_ok=True)
@@ -81,13 +81,13 @@ class AirflowHome:
         shutil.copyfile(migrated, self.database)
 
     def complain(self, what: str) -> SystemExit:
-        """Return what to raise when Airflow did not do what it should: the reason is in its log."""
+        """Return an error that points to Airflow's log, where the reason is."""
         return SystemExit(f"{what}. Airflow's log says why: {self.show(self.log)}")
 
 
 def end_in_order() -> None:
-    """Make whatever asks this process to end run its ``finally`` blocks, so that nothing is left running."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells switch it off for what runs in the background
+    """Turn every signal that ends this process into an exception, so that ``finally`` blocks stop its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for background jobs
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda number, _: sys.exit(128 + number))
 

@@ -1,5 +1,5 @@
 """``make demo``: a rollout to simulated devices in three waves, and what each of them received."""
-# ruff: noqa: T201  # it is here to print
+# ruff: noqa: T201  # its job is to print
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from scripts.run_results import RunResults
 
 DAG = "nightly_reconfiguration"
 FLEET = "field-devices"
-OFFLINE = "device-0007"  # for good
+OFFLINE = "device-0007"  # always
 ASLEEP = "device-0019"  # until its first command has failed
 REPORT_EVERY = 900  # what the DAG's params say by default
 
 
 class Row(NamedTuple):
-    """One device: what it was to have, what the report says, and what the device itself received."""
+    """One device: what it should get, what the report says, and what it received."""
 
     device: str
     wanted: str
@@ -74,11 +74,11 @@ def main() -> int:
 
 
 def run_dag(home: AirflowHome, simulator: Simulator) -> None:
-    """Run the DAG as ``airflow dags test`` does, in a process of its own, and end it whatever happens here."""
+    """Run the DAG as ``airflow dags test`` does, in its own process, and end that process in any case."""
     started = time.monotonic()
     shutil.rmtree(reports(home), ignore_errors=True)
     environment = home.environment(AIRFLOW_CONN_SUPERSIM_DEFAULT=simulator.connection_json())
-    # Five minutes before a second attempt are right at night, and long in a demo.
+    # Five minutes before a second attempt are right at night, but too long for a demo.
     params = json.dumps({"attempt_delay": 2, "report_folder": str(reports(home))})
     process = home.start("dags", "test", "--conf", params, DAG, environment=environment)
     try:
@@ -116,7 +116,7 @@ def reports(home: AirflowHome) -> Path:
 
 
 def observe(simulator: Simulator, home: AirflowHome) -> list[Row]:
-    """Put the rollout's report beside what the devices really received, for every SIM that there is."""
+    """Compare the rollout's report with what each device received, for every SIM."""
     (report,) = reports(home).glob("*.csv")
     with report.open(newline="") as file:
         told = {line["sim"]: line for line in csv.DictReader(file)}
@@ -133,7 +133,7 @@ def observe(simulator: Simulator, home: AirflowHome) -> list[Row]:
 
 
 def configuration(iccid: str) -> str:
-    """Return what the DAG is to send to a SIM, reckoned without the DAG."""
+    """Return what the DAG should send to a SIM, computed without the DAG."""
     return json.dumps(
         {"report_every": REPORT_EVERY, "report_at": int(iccid[-4:]) % REPORT_EVERY}, separators=(",", ":")
     )

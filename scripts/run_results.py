@@ -1,4 +1,4 @@
-"""What the latest run of a DAG left in Airflow's database. Read from its tables: importing Airflow takes seconds."""
+"""Results of a DAG's latest run, read from the tables of Airflow's database: importing Airflow takes seconds."""
 
 from __future__ import annotations
 

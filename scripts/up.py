@@ -1,5 +1,5 @@
-"""``make up``: ``airflow standalone`` with a simulator beside it, the connection and the example DAGs in place."""
-# ruff: noqa: T201  # it is here to print
+"""``make up``: ``airflow standalone`` and a simulator, with the connection and the example DAGs set up."""
+# ruff: noqa: T201  # its job is to print
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from scripts.airflow_home import CHECKOUT, AirflowHome, end_in_order, free_port
 
 SIMS = 200
 CONNECTION = "supersim_default"
-PATIENCE = 600  # seconds until Airflow must be healthy; the first start makes the database, and a laptop may be busy
-FAREWELL = 20  # seconds that Airflow has to end by itself
+PATIENCE = 600  # seconds until Airflow must be healthy; the first start creates the database, and a laptop may be busy
+FAREWELL = 20  # seconds in which Airflow may end by itself
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ Ctrl-C ends both.""")
 
 @contextmanager
 def standalone(home: AirflowHome, url: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run ``airflow standalone``, and at the end make sure that nothing of it is left."""
+    """Run ``airflow standalone``, and at the end stop whatever is left of it."""
     environment = home.environment(
         AIRFLOW__API__HOST="127.0.0.1",
         AIRFLOW__API__PORT=url.rpartition(":")[2],
@@ -58,13 +58,13 @@ def standalone(home: AirflowHome, url: str) -> Iterator[subprocess.Popen[bytes]]
         AIRFLOW__CORE__PARALLELISM="8",
         AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL="10",
     )
-    # A session of its own: the terminal's Ctrl-C would reach its scheduler twice, which then never ends.
+    # In a new session: otherwise Ctrl-C reaches the scheduler twice, and it never ends.
     airflow = home.start("standalone", environment=environment, own_session=True)
     try:
         yield airflow
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # one Ctrl-C is enough
-        with suppress(OSError):  # no one may be listening any more
+        with suppress(OSError):  # nothing may be listening any more
             print("\nEnding Airflow and the simulator …")
         airflow.send_signal(signal.SIGINT)
         try:
@@ -72,13 +72,13 @@ def standalone(home: AirflowHome, url: str) -> Iterator[subprocess.Popen[bytes]]
         except subprocess.TimeoutExpired:
             with suppress(OSError):
                 print(f"Airflow has not ended within {FAREWELL} s and is killed.")
-        with suppress(ProcessLookupError):  # nothing is left, as it should be
+        with suppress(ProcessLookupError):  # nothing is left
             os.killpg(airflow.pid, signal.SIGKILL)
         airflow.wait()
 
 
 def wait_until(ready: Callable[[], bool], airflow: subprocess.Popen[bytes], home: AirflowHome) -> None:
-    """Wait for something of Airflow's.
+    """Wait until Airflow meets a condition.
 
     :raises SystemExit: Airflow ended, or it takes too long
     """

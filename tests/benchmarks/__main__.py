@@ -1,6 +1,6 @@
-"""Run all measurements, print what they found as one table, and write it to docs/benchmarks.md.
+"""Run all benchmarks, print one table, and write it to docs/benchmarks.md.
 
-Those that are named are run and printed alone: the page holds whole runs only.
+Benchmarks that are named on the command line are printed only: the page shows whole runs.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ where the line says so, on asyncio's own loop.
 
 
 def main(names: list[str]) -> int:
-    """Measure part by part, and say meanwhile how it goes."""
+    """Run each benchmark, and print its result at once."""
     began, found, missed = time.monotonic(), {}, 0
     for name in names or PARTS:
         title, measure = PARTS[name]

@@ -1,4 +1,4 @@
-"""An Airflow of the benchmarks' own, in a temporary folder, with a connection to the simulator."""
+"""A separate Airflow for the benchmarks, in a temporary folder, with a connection to the simulator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def make_home(home: Path, simulator: Simulator, vendor: str, dag: str, **setting
     (home / "dags" / "bench.py").write_text(dag)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
-        "PYTHONDONTWRITEBYTECODE": "",  # an installed package is compiled; a checkout need not be
+        "PYTHONDONTWRITEBYTECODE": "",  # an installed package has byte code; a checkout may lack it
         "PYTHONPATH": str(CHECKOUT),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -37,7 +37,7 @@ def make_home(home: Path, simulator: Simulator, vendor: str, dag: str, **setting
 
 
 def run_python(arguments: list[str], environment: dict[str, str], stdin: str = "") -> str:
-    """Run a Python program to its end, and return what it printed.
+    """Run a Python program, and return what it printed.
 
     :raises RuntimeError: it failed
     """

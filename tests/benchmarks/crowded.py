@@ -1,4 +1,4 @@
-"""Waiting in a crowded account: an hour of other people's commands is newer than ours, and none of them settles."""
+"""Waiting in a crowded account: newer than ours are the commands of an hour by others, and none of those settles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leave task instances in Airflow's database as workers that deferred them would; or count those that wait still.
+"""Write deferred task instances into Airflow's database, as workers would; or count those that still wait.
 
 Called by :mod:`tests.benchmarks.triggerer`, in Airflow's environment: ``count``; or ``defer`` with JSON on standard
 input, a trigger for each task instance of the DAG *waiting* as ``[class path, arguments]``.

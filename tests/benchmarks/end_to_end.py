@@ -1,8 +1,7 @@
-"""A fleet through real Airflow, sent and settled, beside what users would otherwise write: one mapped HttpOperator to
-send and one mapped HttpSensor to wait.
+"""A fleet through real Airflow, sent and settled, beside a mapped HttpOperator that sends and a mapped HttpSensor.
 
-Both run in the same Airflow on this machine, one after the other, each in a process of its own (``airflow dags test``),
-which flatters the mapped pair: there, no task needs a process of its own.
+Both run one after the other in the same Airflow, each in its own process (``airflow dags test``). This favours the
+mapped pair: normally each of its tasks would start a process.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ nothing(); rollout(); mapped()
 def measure() -> list[Line]:
     with tempfile.TemporaryDirectory() as home, run_simulator(sims=DEVICES, settle=1.0) as simulator:
         environment = make_home(Path(home), simulator, "twilio", DAG.format(devices=DEVICES))
-        start = min(_seconds("nothing", environment) for _ in range(2))  # Airflow's own start, which both have
+        start = min(_seconds("nothing", environment) for _ in range(2))  # Airflow's own start, which is in both
         ours = _seconds("rollout", environment) - start
         truth = simulator.summary(fleet="field-devices")
         if truth["sims"]["with_1_command"] != DEVICES or truth["commands"]["by_status"]["sent"] != DEVICES:

@@ -1,6 +1,6 @@
-"""An API that answers 429 above a limit that nobody knows: how near to it, and how many refusals.
+"""An API that answers 429 above an unknown limit: how close we get to the limit, and how often we are refused.
 
-Beside it the best fixed number of requests at once, found by trying: what somebody would set who knew the limit.
+The peer is the best fixed number of requests at once. Somebody who knew the limit would set it.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from tests.benchmarks.table import Line
 LATENCY = 0.1
 WORKERS = 100
 LIMITS = (20, 60)
-UNSETTLED = 1_500  # commands in which the pace may search
+UNSETTLED = 1_500  # commands during which the pace may still search
 ENOUGH, MOST_REFUSED = 0.9, 0.02
 TRIED = (0.5, 0.9, 1.0, 1.1, 1.5)  # times the limit
 
 
 class Unmoved(Concurrency):
-    """A limit that no answer changes."""
+    """A fixed limit: answers do not change it."""
 
     def refused(self, request: Started, now: float, under_way: int) -> None:
         pass
 
 
 class FixedPace(Pace):
-    """Learns nothing."""
+    """Do nothing."""
 
     def __init__(self, max_concurrency: int) -> None:
         super().__init__(max_concurrency)
@@ -70,7 +70,7 @@ def _beside_the_best(limit: int) -> list[Line]:
 
 
 async def _rate(simulator: Simulator, parts: Sequence[Sequence[Device]], pace: Pace) -> float:
-    """Send one part after the other, and return the last one's commands a second."""
+    """Send the parts in order, and return the rate of the last one, in commands a second."""
     async with client_of(simulator, pace) as client:
         for part in parts:
             simulator.forget_requests()

@@ -1,4 +1,4 @@
-"""What the measurements share: devices, a rollout's worth of sending, and the process's own consumption."""
+"""What the benchmarks share: devices, sending as a rollout does, and the CPU that this process used."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOGIN, PASSWORD = "AC" + "a" * 32, "simulator"
 
 
 class Cost(NamedTuple):
-    """Of some commands: how many a second, and milliseconds of this process's CPU for each."""
+    """The cost of some commands: commands a second, and this process's CPU for each in milliseconds."""
 
     rate: float
     cpu: float
@@ -73,13 +73,13 @@ async def send_through(client: AsyncSuperSimClient, targets: Sequence[Device], c
 
 
 def cost_of(work: Callable[[], Awaitable[object]], commands: int, *, as_shipped: bool = False) -> Cost:
-    """Measure some work on an event loop of its own; as the hook's session makes it, or a plain one."""
+    """Measure some work on its own event loop: the one that the hook's session makes, or a plain one."""
     loop_factory = None
     if as_shipped and UVLOOP:
         import uvloop
 
         loop_factory = uvloop.new_event_loop
-    gc.collect()  # a tenth of a second with Airflow imported, which nobody shall pay for those before
+    gc.collect()  # with Airflow imported this takes 0.1 s, which belongs to no sender
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         cpu, clock = _cpu(), time.monotonic()
         runner.run(_awaited(work))
@@ -91,7 +91,7 @@ async def _awaited(work: Callable[[], Awaitable[object]]) -> None:
 
 
 def cpu_of(process: psutil.Process) -> float:
-    """Return the seconds of CPU that another process has taken."""
+    """Return the CPU seconds that another process has used."""
     times = process.cpu_times()
     return float(times.user + times.system)
 

@@ -1,6 +1,6 @@
-"""What users would otherwise run: twilio-python in its three ways, bare httpx, bare aiohttp. Each sends and reads.
+"""What users would otherwise run: twilio-python in three ways, bare httpx, bare aiohttp. Each sends and reads replies.
 
-Nothing here checks, writes ahead, keeps a pace or tries again: that much less they do.
+They do less than we do: they do not check, write ahead, keep a pace or try again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.benchmarks.load import LOGIN, PASSWORD, PORT, payload
 
 HOME = "https://supersim.twilio.com"
 
-# Each would write lines for every request, as soon as Airflow has set up logging in this process.
+# Without this, each logs every request once Airflow has set up logging in this process.
 for name in ("httpx", "twilio", "urllib3"):
     logging.getLogger(name).setLevel(logging.ERROR)
 
@@ -85,7 +85,7 @@ def _forms(sims: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 class _TwilioHere(TwilioHttpClient):
-    """Asks the simulator where twilio-python means its vendor."""
+    """Send twilio-python's requests to the simulator."""
 
     def __init__(self, url: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The picture of what a rollout costs as it grows, for the documentation."""
+"""Draw what a rollout costs as it grows, for the documentation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLOUR = "#1f6f8b"
 
 
 def plot_scale(sizes: Sequence[int], cpu: Sequence[float], memory: Sequence[float]) -> None:
-    """Draw what rollouts cost over the number of their devices.
+    """Draw the cost of rollouts over their number of devices.
 
     :param sizes: devices
     :param cpu: milliseconds for each device

@@ -1,4 +1,4 @@
-"""A rollout in this process, as a task runs it; prints what it took, as JSON. Called by scale.
+"""Run a rollout in this process as a task does, and print its cost as JSON. Called by :mod:`tests.benchmarks.scale`.
 
 python -m tests.benchmarks.rollout_process CONNECTION FOLDER
 
@@ -23,7 +23,7 @@ from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    roll_out(folder, "first.jsonl")  # what is imported once in a process is not to be counted
+    roll_out(folder, "first.jsonl")  # so that imports are not counted
     cpu, memory = _cpu(), _memory()
     roll_out(folder, "second.jsonl")
     start, cpu, began = _cpu() - cpu, _cpu(), time.monotonic()
@@ -61,7 +61,7 @@ def _cpu() -> float:
 
 
 def _memory() -> float:
-    """The most that has been resident so far, in MB. Not getrusage()'s, which begins with that of the parent."""
+    """Return the peak of resident memory in MB. getrusage() would begin with the parent's peak."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s+([0-9]+) kB", status)[1]) / 1024
 

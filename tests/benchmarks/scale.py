@@ -14,9 +14,9 @@ from airflow_provider_supersim.simulator import run_simulator
 from tests.benchmarks.plot import plot_scale
 from tests.benchmarks.table import Line
 
-SIZES = (1_000, 10_000, 100_000, 1_000_000)  # devices; two of them are for the rollouts to one
+SIZES = (1_000, 10_000, 100_000, 1_000_000)  # devices; two of them are used by the rollouts to one device
 LARGE = 100_000
-TURNS = {1_000: 3, 10_000: 3}  # seconds, in which what the machine does besides counts: the best of these
+TURNS = {1_000: 3, 10_000: 3}  # runs of which the best counts: short ones suffer most from what else the machine does
 GROWTH, RESIDENT = 150, 600  # MB
 SPEED = 2_000  # devices a second
 FACTOR = 1.2
@@ -71,15 +71,15 @@ def _requests(vendor: str, pages: int, most: float) -> Line:
 
 
 def _cost(run: dict[str, Any]) -> float:
-    """Milliseconds of CPU for each device, without those that a rollout to one takes."""
+    """Return milliseconds of CPU for each device, less those of a rollout to one device."""
     return float((run["cpu"] - run["start"]) / run["devices"] * 1000)
 
 
 def _rollout(size: int, vendor: str = "twilio") -> dict[str, Any]:
-    """Run a rollout in a process of its own, so that its memory is its own."""
+    """Run a rollout in a new process, so that its memory can be told apart."""
     with TemporaryDirectory() as folder, run_simulator(sims=size, settle=1.0) as simulator:
         names = _names(size)
-        random.Random(1).shuffle(names)  # as in files that come from elsewhere
+        random.Random(1).shuffle(names)  # as in files from elsewhere
         for file, some in (("first", names[:1]), ("second", names[1:2]), ("targets", names[2:])):
             (Path(folder) / f"{file}.jsonl").write_text("".join(f'{{"sim": "{name}"}}\n' for name in some))
         connection = json.dumps(simulator.connection(vendor))
@@ -93,6 +93,6 @@ def _rollout(size: int, vendor: str = "twilio") -> dict[str, Any]:
 
 
 def _names(count: int) -> list[str]:
-    """The names of the simulator's devices."""
+    """Return the names of the simulator's devices."""
     width = max(4, len(str(count)))
     return [f"device-{number:0{width}d}" for number in range(1, count + 1)]

@@ -1,4 +1,4 @@
-"""From the moment in which Airflow hands over to the operator until its first POST arrives, in a fresh process."""
+"""Time from when Airflow calls the operator until its first POST arrives, in a new process."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _line(what: str, dag_id: str) -> Line:
             handed_over = float((Path(home) / "dags" / "handed_over").read_text())
             first = min(request["at"] for request in simulator.requests()["recent"] if request["method"] == "POST")
             took.append(first - handed_over)
-    best = min(took)  # of several, for the machine's noise is one-sided
+    best = min(took)  # of several: noise only ever adds time
     return Line(
         f"from Airflow's hand-over to the first POST, {what}",
         f"{best * 1000:.0f} ms",

@@ -1,4 +1,4 @@
-"""One line of the table for each thing that was measured."""
+"""The table: a line for each thing that was measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Line(NamedTuple):
 
 
 def as_text(parts: Mapping[str, Sequence[Line]]) -> str:
-    """Return one table of all parts, each under its title."""
+    """Return one table with each part under its title."""
     rows: list[Sequence[str]] = [HEADINGS]
     for title, lines in parts.items():
         rows.append((f"**{title}**", "", "", "", ""))

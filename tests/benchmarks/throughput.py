@@ -1,7 +1,7 @@
-"""Commands a second and CPU for each at a latency of 100 ms, beside what users would otherwise run.
+"""Commands a second, and CPU for each, at a latency of 100 ms, beside what users would otherwise run.
 
-Ours is measured with all that it does: checked, paced, written ahead, recorded. The machine is shared and changes its
-speed by a quarter from one minute to the next, so each is run several times in turn and its median counts.
+Ours is measured with all its work: check, pace, write ahead, record. A shared machine changes its speed by a quarter
+from one minute to the next, so all senders run several times in turn, and the median counts.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tests.benchmarks.table import Line
 
 LATENCY = 0.1
 AT_ONCE = (20, 50, 100)
-SECONDS = 8  # that so many commands take at the least
-FEWEST = 2_000  # commands, that the 25 ms of CPU which a session takes to open are little for each
+SECONDS = 8  # how long a run takes at least
+FEWEST = 2_000  # commands, so that the 25 ms of CPU to open a session add little to each
 TURNS = 5
 ENOUGH = 0.95
-ROOM = 4  # times what is asked of the simulator
+ROOM = 4  # times the asked rate that the simulator must be able to serve
 OURS = "ours"  # as the hook runs it
 
-#: Those that are slow send fewer: one at a time, 5,000 commands would take nine minutes.
+#: Slow senders send fewer: one at a time, 5,000 commands would take nine minutes.
 SLOW = (
     ("twilio-python, one by one", peers.twilio_loop, 50),
     ("twilio-python, 100 threads", peers.twilio_threads, 2_000),
@@ -80,7 +80,7 @@ def _beside_the_slow(simulator: Simulator, sims: list[str]) -> list[Line]:
 
 
 def _ceiling(simulator: Simulator, sims: list[str], asked: float) -> Line:
-    """What the simulator could serve with a core of its own, by the CPU that it takes when it is busy."""
+    """Return what the simulator could serve with a whole core, from its CPU for each request when busy."""
     (server,) = psutil.Process().children()
     simulator.reset(sims=len(sims), latency=0)
     before = cpu_of(server)
@@ -98,7 +98,7 @@ def _ceiling(simulator: Simulator, sims: list[str], asked: float) -> Line:
 def _in_turn(
     simulator: Simulator, sims: list[str], senders: Mapping[str, Callable[[], Awaitable[object]]], turns: int = TURNS
 ) -> dict[str, Cost]:
-    """Run each in turn, so that what the machine does meanwhile meets all of them."""
+    """Run each in turn, so that what else the machine does affects all of them alike."""
     runs: dict[str, list[Cost]] = {name: [] for name in senders}
     for _ in range(turns):
         for name, work in senders.items():

@@ -1,7 +1,7 @@
 """Ten thousand single commands, deferred at once in one real triggerer: requests, CPU, and the event loop's lag.
 
-The task instances are put into Airflow's database, for to run ten thousand tasks would take an hour; the triggerer that
-finds them there is Airflow's own, in processes of its own. One more trigger beside ours measures the loop's lag.
+To run ten thousand tasks would take an hour, so the task instances are written into Airflow's database. The triggerer
+is Airflow's own, in its own processes. An extra trigger beside ours measures the lag of the event loop.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ waiting()
 
 
 class LagTrigger(BaseTrigger):
-    """Writes how much later than asked for the event loop wakes it, a line a second: tasks, then lags in seconds."""
+    """Writes how late the event loop wakes it. One line a second: number of tasks, then lags in seconds."""
 
     def __init__(self, path: str, deadline: datetime) -> None:
         super().__init__()
@@ -66,14 +66,14 @@ class LagTrigger(BaseTrigger):
                 asked = time.monotonic() + TICK
                 await asyncio.sleep(TICK)
                 lags.append(round(time.monotonic() - asked, 4))
-            with open(self.path, "a") as file:  # noqa: ASYNC230, PTH123  # what it costs is part of what is measured
+            with open(self.path, "a") as file:  # noqa: ASYNC230, PTH123  # its cost is part of the measurement
                 print(len(asyncio.all_tasks()), *lags, file=file)
             if not lags:
                 yield TriggerEvent(None)
 
 
 class Seen(NamedTuple):
-    """Of the triggerer while everything waits.
+    """The cost of the triggerer while all tasks wait.
 
     :ivar requests: to the API, in an interval
     :ivar lag: of the event loop at the 99th percentile, in seconds
@@ -173,7 +173,7 @@ def _deferred(environment: dict[str, str]) -> int:
 
 @contextmanager
 def _triggerer(environment: dict[str, str], log: Path) -> Iterator[tuple[psutil.Process, psutil.Process]]:
-    """Run ``airflow triggerer``; give its process, and the one below it that runs triggers."""
+    """Run ``airflow triggerer``, and return its process and the child process that runs triggers."""
     command = [sys.executable, "-m", "airflow", "triggerer", "--skip-serve-logs"]
     with log.open("wb") as output:
         started = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
@@ -187,7 +187,7 @@ def _triggerer(environment: dict[str, str], log: Path) -> Iterator[tuple[psutil.
 
 
 def _tasks(lags: Path) -> int:
-    """Return how many tasks the event loop had at the last second."""
+    """Return how many tasks the event loop had in the last second."""
     lines = lags.read_text().splitlines() if lags.exists() else []
     return int(lines[-1].split()[0]) if lines else 0
 
