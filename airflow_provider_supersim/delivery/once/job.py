@@ -48,10 +48,10 @@ class Job:
         "unknown_since",
     )
 
-    def __init__(self, device: Device, entry: Entry) -> None:
+    def __init__(self, device: Device, entry: Entry, *, tried: bool = False) -> None:
         self.device = device
         self.entry = entry
-        self.tried = False
+        self.tried = tried
         self.left = False
         self.recalled = ""
         self.error: SuperSimError | None = None
@@ -77,8 +77,8 @@ class Job:
         if self.scope:
             self.scope.cancel()
 
-    def lost(self, error: SuperSimError, *, others_accepted_at: float) -> None:
-        """Note a sending of unknown outcome.
+    def no_reply(self, error: SuperSimError, *, others_accepted_at: float) -> None:
+        """Note that it left and got no reply.
 
         :param others_accepted_at: when the API last accepted a command, by the monotonic clock
         """

@@ -9,8 +9,9 @@ import anyio
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import NotFoundError, SuperSimError
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
-from airflow_provider_supersim.delivery.once.dispatcher import LAG, LOOK_EVERY, Dispatcher
+from airflow_provider_supersim.delivery.once.dispatcher import Dispatcher
 from airflow_provider_supersim.delivery.once.ledger import GONE, Ledger
+from airflow_provider_supersim.delivery.once.reconcile import LAG, LOOK_EVERY
 from airflow_provider_supersim.delivery.state.device import Device
 from airflow_provider_supersim.delivery.state.states import State
 

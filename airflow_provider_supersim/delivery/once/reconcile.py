@@ -18,6 +18,11 @@ from airflow_provider_supersim.delivery.once.before import until_older
 from airflow_provider_supersim.delivery.once.recognise import Answer, Row, Wanted
 from airflow_provider_supersim.delivery.once.sims import FEW, SimBook
 
+#: Seconds after which a command that the API's list does not show was not accepted. The API promises no number.
+LAG = 30.0
+#: Seconds between two looks.
+LOOK_EVERY = 2.0
+
 _SIM_SID = re.compile(r"HS[0-9a-fA-F]{32}")
 
 

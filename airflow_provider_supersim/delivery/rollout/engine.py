@@ -17,9 +17,10 @@ import msgspec
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.delivery.background import in_background
-from airflow_provider_supersim.delivery.once.dispatcher import LAG, Dispatcher
+from airflow_provider_supersim.delivery.once.dispatcher import Dispatcher
 from airflow_provider_supersim.delivery.once.job import NotNow
 from airflow_provider_supersim.delivery.once.ledger import Ledger
+from airflow_provider_supersim.delivery.once.reconcile import LAG
 from airflow_provider_supersim.delivery.rollout.gates import Evidence, GateRule
 from airflow_provider_supersim.delivery.rollout.progress import Progress, summarise
 from airflow_provider_supersim.delivery.rollout.reasons import (
