@@ -25,8 +25,8 @@ from airflow_provider_supersim.api.errors import (
     UnreadableReplyError,
     Verdict,
 )
+from airflow_provider_supersim.delivery.once.held_journal import LedgerTakenError
 from airflow_provider_supersim.delivery.once.journal_format import JournalError
-from airflow_provider_supersim.delivery.once.ledger import LedgerTakenError
 from airflow_provider_supersim.delivery.once.one_command import OutcomeUnknownError
 from airflow_provider_supersim.delivery.targets.plan import TargetsError
 from airflow_provider_supersim.delivery.waiting.watcher import StatusesUnreadableError, Waited

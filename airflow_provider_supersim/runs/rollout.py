@@ -11,7 +11,7 @@ import msgspec
 
 from airflow_provider_supersim.api.errors import SuperSimError
 from airflow_provider_supersim.delivery.background import in_background
-from airflow_provider_supersim.delivery.once.ledger import LedgerTakenError
+from airflow_provider_supersim.delivery.once.held_journal import LedgerTakenError
 from airflow_provider_supersim.delivery.once.store import MemoryOnly, Store
 from airflow_provider_supersim.delivery.rollout.engine import Rollout
 from airflow_provider_supersim.delivery.rollout.reasons import WindowClosed

@@ -314,7 +314,7 @@ class Worker:
 import asyncio, sys
 from types import SimpleNamespace
 from airflow_provider_supersim.delivery.once.before import Before
-from airflow_provider_supersim.delivery.once.ledger import LedgerTakenError
+from airflow_provider_supersim.delivery.once.held_journal import LedgerTakenError
 from airflow_provider_supersim.runs.stores import ObjectStorageStore, open_ledger
 ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, max_tries=0)
 store = ObjectStorageStore(sys.argv[1], {"ti": ti})

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from support import TextStore, commands_by_device, devices, entries, once_each, open_client, rollout, rules
 
 from airflow_provider_supersim.delivery.once.before import Before
+from airflow_provider_supersim.delivery.once.held_journal import LedgerTakenError
 from airflow_provider_supersim.delivery.once.journal_format import CHUNK_UPGRADES, FORMAT, META_UPGRADES, JournalError
-from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger, LedgerTakenError
+from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger
 from airflow_provider_supersim.delivery.once.store import Store
 from airflow_provider_supersim.runs.stores import ObjectStorageStore, TaskStateStore
 from airflow_provider_supersim.testing import Simulator

@@ -13,7 +13,8 @@ from support import TextStore, device, entries
 from airflow_provider_supersim.api.errors import NotFoundError, Verdict
 from airflow_provider_supersim.api.models import Direction, IpCommand, IpCommandRequest, PayloadType, Status
 from airflow_provider_supersim.delivery.once.before import Before
-from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger, LedgerTakenError
+from airflow_provider_supersim.delivery.once.held_journal import LedgerTakenError
+from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger
 from airflow_provider_supersim.delivery.once.recognise import fingerprint
 from airflow_provider_supersim.delivery.once.store import MemoryOnly, Store
 from airflow_provider_supersim.delivery.state.device import Device

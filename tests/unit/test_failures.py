@@ -18,8 +18,8 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_supersim import exceptions
 from airflow_provider_supersim.api import errors
 from airflow_provider_supersim.api.errors import Verdict
+from airflow_provider_supersim.delivery.once.held_journal import LedgerTakenError
 from airflow_provider_supersim.delivery.once.journal_format import JournalError
-from airflow_provider_supersim.delivery.once.ledger import LedgerTakenError
 from airflow_provider_supersim.delivery.targets.plan import Problem, TargetsError
 from airflow_provider_supersim.delivery.waiting.watcher import StatusesUnreadableError, Waited
 from airflow_provider_supersim.runs.failures import SoFar, airflow_failures

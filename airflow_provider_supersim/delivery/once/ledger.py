@@ -9,25 +9,15 @@ looks these up in the API before it sends anything.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
-from uuid import uuid4
 
-import anyio.to_thread
-import msgspec
+import anyio
 
 from airflow_provider_supersim.api.models import IpCommand
 from airflow_provider_supersim.delivery.once.before import Before
-from airflow_provider_supersim.delivery.once.journal import Journal
-from airflow_provider_supersim.delivery.once.journal_format import (
-    CHUNK_BYTES,
-    Chunk,
-    JournalError,
-    Meta,
-    entry_bytes,
-    shorten,
-)
+from airflow_provider_supersim.delivery.once.held_journal import HeldJournal
+from airflow_provider_supersim.delivery.once.journal_format import CHUNK_BYTES, JournalError, entry_bytes, shorten
 from airflow_provider_supersim.delivery.once.store import Store
 from airflow_provider_supersim.delivery.state.device import Device, Entry
 from airflow_provider_supersim.delivery.state.states import State
@@ -40,10 +30,6 @@ CHUNK = 250
 GONE = "accepted, but the API has no record of the command any more (404)"
 
 
-class LedgerTakenError(Exception):
-    """A later try of the task has opened the ledger while this process was still alive. This process must stop."""
-
-
 class Ledger:
     """The journal of one task instance, and the latest entry of each device. Get it with :meth:`open`.
 
@@ -52,12 +38,10 @@ class Ledger:
     :ivar commands: how many commands the API has accepted, earlier attempts included
     """
 
-    def __init__(self, journal: Journal, working_set: WorkingSet, meta: Meta) -> None:
+    def __init__(self, journal: HeldJournal, working_set: WorkingSet) -> None:
         self._journal = journal
         self.working_set = working_set
-        self._meta = meta
         self._writing = anyio.Lock()
-        self._before: list[Before] = []  # by chunk
         self._changed: set[int] = set()
         self.statuses: Counter[str | None] = Counter()
         self.commands = 0
@@ -71,30 +55,19 @@ class Ledger:
         :param restart: start over after a clear; otherwise continue, and what failed may be sent again
         :raises JournalError: the journal cannot be read; nothing was sent
         """
-        journal, holder = Journal(store), uuid4().hex
-        meta = await anyio.to_thread.run_sync(journal.read_meta)
-        if meta is None:
-            meta = Meta(generation=0, clears=clears, holder=holder)
-        elif meta.clears == clears:
-            meta.holder = holder
-        elif restart:
-            # Another journal beside the old one. Emptying the old one takes many writes, and a process that dies
-            # between them leaves half a ledger.
-            meta = Meta(generation=meta.generation + 1, clears=clears, holder=holder)
-        else:
-            meta = Meta(generation=meta.generation, clears=clears, holder=holder, revisions=meta.revisions)
-        ledger = cls(journal, working_set or WorkingSet(), meta)
-        # Take over first, then read: otherwise the former holder may write into a chunk that was read already.
-        await anyio.to_thread.run_sync(journal.write_meta, meta)
-        if meta.generation:
-            await ledger._keep_sids_of(meta.generation - 1)
-        await ledger._load()
+        journal = await HeldJournal.take_over(store, clears=clears, restart=restart)
+        ledger = cls(journal, working_set or WorkingSet())
+        # So that no look-up takes what was sent before the restart for what is sent now.
+        async for entry in journal.read_former():
+            ledger.working_set.keep_sids(filter(None, [entry.sid, *entry.earlier]))
+        async for entries in journal.read_chunks():
+            ledger._take_in(entries)
         return ledger
 
     @property
     def clears(self) -> int:
         """How often the task was cleared by hand."""
-        return self._meta.clears
+        return self._journal.meta.clears
 
     @property
     def state(self) -> dict[str, Any]:
@@ -102,16 +75,16 @@ class Ledger:
 
         It is written with the next new chunk, before a command of it leaves, or by :meth:`save_state`.
         """
-        return self._meta.state
+        return self._journal.meta.state
 
     @state.setter
     def state(self, value: dict[str, Any]) -> None:
-        self._meta.state = value
+        self._journal.meta.state = value
 
     @property
     def began(self) -> int:
         """A time by the API's ``date_created``, in seconds since 1970, before which no command was created."""
-        return min((before.since for before in self._before), default=0)
+        return self._journal.began
 
     def entry(self, sim: str) -> Entry | None:
         """Return the latest entry of a device."""
@@ -119,7 +92,7 @@ class Ledger:
 
     def before(self, entry: Entry) -> Before:
         """Return what the API's list held before the entry's command was sent."""
-        return self._before[entry.chunk]
+        return self._journal.before(entry.chunk)
 
     def has_sid(self, sid: str) -> bool:
         """Return whether a command is known: it is an entry's, or that of an earlier attempt."""
@@ -148,12 +121,11 @@ class Ledger:
         :raises LedgerTakenError: another process has opened the ledger since
         :raises JournalError: the meta record cannot be read any more
         """
-        number = len(self._before)
+        number = self._journal.length
         last = {sim: self.entry(sim) for sim in contents}
         entries = [self._next_entry(sim, content, number, last[sim]) for sim, content in contents.items()]
         async with self._writing:
-            await self._write_new(number, before, entries)
-            self._before.append(before)  # only now, so that a chunk that could not be written leaves no gap
+            await self._journal.write_new(before, entries)
         self.working_set.put(entries)
         self.statuses.subtract(one.status for one in last.values() if one)
         self.statuses[State.ABOUT_TO_SEND] += len(entries)
@@ -167,7 +139,7 @@ class Ledger:
         async with self._writing:
             self._changed.discard(chunk)
             try:
-                await self._write_again(chunk)
+                await self._journal.write_again(chunk, self.working_set.entries_of(chunk))
             except BaseException:
                 self._changed.add(chunk)
                 raise
@@ -182,25 +154,15 @@ class Ledger:
 
         :raises LedgerTakenError: another process has opened the ledger since
         """
-
-        def write() -> None:
-            self._check_held()
-            self._journal.write_meta(self._meta)
-
         async with self._writing:
-            await anyio.to_thread.run_sync(write)
+            await self._journal.write_meta()
 
     async def check_held(self) -> None:
         """Check that this process still owns the ledger.
 
         :raises LedgerTakenError: another process has opened it since
         """
-        await anyio.to_thread.run_sync(self._check_held)
-
-    def _check_held(self) -> None:
-        meta = self._journal.read_meta()
-        if meta is not None and meta.holder != self._meta.holder:
-            raise LedgerTakenError("another try of this task has taken over; this one sends nothing more")
+        await self._journal.check_held()
 
     def accept(self, entry: Entry, command: IpCommand) -> None:
         """Note that the API has accepted a command."""
@@ -270,58 +232,13 @@ class Ledger:
             earlier=(*last.earlier, last.sid) if last.sid else last.earlier,
         )
 
-    async def _write_new(self, number: int, before: Before, entries: Iterable[Entry]) -> None:
-        """Write a chunk, and then the meta record that counts it: see the module ``journal``."""
-        chunk = Chunk.build(entries, revision=1, since=before.since, marks=before.marks)
-        meta = msgspec.structs.replace(self._meta, revisions=[*self._meta.revisions, chunk.revision])
-
-        def write() -> None:
-            self._check_held()
-            self._journal.write_chunk(meta.generation, number, chunk)
-            self._check_held()  # otherwise this meta record would take the ledger back from a later try
-            self._journal.write_meta(meta)
-
-        await anyio.to_thread.run_sync(write)
-        self._meta.revisions = meta.revisions
-
-    async def _write_again(self, number: int) -> None:
-        chunk = Chunk.build(
-            self.working_set.entries_of(number),
-            revision=self._meta.revisions[number] + 1,
-            since=self._before[number].since,
-            marks=self._before[number].marks,
-        )
-
-        def write() -> None:
-            self._check_held()
-            self._journal.write_chunk(self._meta.generation, number, chunk)
-
-        await anyio.to_thread.run_sync(write)
-        self._meta.revisions[number] = chunk.revision
-
-    async def _keep_sids_of(self, generation: int) -> None:
-        """Remember what was sent before the restart, so that no look-up takes it for what is sent now."""
-        number = 0
-        with suppress(JournalError):  # a restart does not depend on what came before it
-            while chunk := await anyio.to_thread.run_sync(self._journal.read_chunk, generation, number, []):
-                for entry in chunk.read_entries(number):
-                    self.working_set.keep_sids(filter(None, [entry.sid, *entry.earlier]))
-                number += 1
-
-    async def _load(self) -> None:
-        counted, revisions = self._meta.revisions, list[int]()
-        while chunk := await anyio.to_thread.run_sync(
-            self._journal.read_chunk, self._meta.generation, len(revisions), counted
-        ):
-            entries = chunk.read_entries(len(revisions))
-            for last in filter(None, (self.entry(entry.sim) for entry in entries)):
-                self._count(last, -1)
-            for entry in entries:
-                self._count(entry, 1)
-            self.working_set.put(entries)
-            self._before.append(Before(chunk.since, chunk.marks))
-            revisions.append(chunk.revision)
-        self._meta.revisions = revisions
+    def _take_in(self, entries: list[Entry]) -> None:
+        """Take the entries of a chunk that was read. They replace those of earlier chunks."""
+        for last in filter(None, (self.entry(entry.sim) for entry in entries)):
+            self._count(last, -1)
+        for entry in entries:
+            self._count(entry, 1)
+        self.working_set.put(entries)
 
     def unreadable(self, what: str) -> JournalError:
         """Return the error for a :attr:`state` that its owner cannot read.
