@@ -137,8 +137,8 @@ class RolloutRun:
         """Leave what every end leaves, after an error has ended this try."""
         self._hook.close()  # waits until what was running has ended and is in the ledger
         if self._rollout is not None:
-            self._record(self._rollout.progress(rate=None))
-            self.so_far = self._leave(self._rollout, asyncio.run(self._rollout.summary(halted=False)))
+            self._record(self._rollout.overview.progress(rate=None))
+            self.so_far = self._leave(self._rollout, asyncio.run(self._rollout.overview.summary(halted=False)))
 
     def _leave(self, rollout: Rollout, summary: dict[str, Any]) -> SoFar:
         """Leave the report, the causes and the summary of a try that fails. Nothing here hides why it fails."""
@@ -158,7 +158,7 @@ class RolloutRun:
         short = f"{summary['sent']:,} of {summary['devices']:,} sent"
         if summary["unsettled"]:
             short += f", {summary['unsettled']:,} without a final status"
-        frequent = rollout.causes(CAUSES_IN_LINE, 0)
+        frequent = rollout.overview.causes(CAUSES_IN_LINE, 0)
         causes = [cause.short() for cause in frequent]
         if others := summary["failed"] + summary["unsettled"] - sum(cause.devices for cause in frequent):
             causes.append(f"{others:,} × for other causes")
@@ -176,7 +176,7 @@ class RolloutRun:
         if self._report is None:
             return None
         try:
-            self._report.write(rollout.rows())
+            self._report.write(rollout.overview.rows())
         except NotWritten as problem:
             self._log.error("The report is missing: %s [report-not-written]", problem)
             return str(problem)
@@ -201,7 +201,7 @@ class RolloutRun:
 
     def _name_causes(self, rollout: Rollout) -> None:
         """Say in the log which devices have not got their command, and why: whoever reads it at night asks first."""
-        for cause in rollout.causes(CAUSES, NAMED):
+        for cause in rollout.overview.causes(CAUSES, NAMED):
             self._log.warning("Not reached: %s [not-reached]", cause.sentence())
 
     async def _advance(
@@ -268,15 +268,15 @@ class RolloutRun:
 
     async def _report_progress(self, rollout: Rollout) -> None:
         """Say every ten seconds how far the rollout is: in the task's log, and beside the ledger for a page to read."""
-        at, sent = time.monotonic(), rollout.commands()
+        at, sent = time.monotonic(), rollout.overview.commands()
         while True:
             await asyncio.sleep(PROGRESS_EVERY)
-            before, at, sent_before, sent = at, time.monotonic(), sent, rollout.commands()
+            before, at, sent_before, sent = at, time.monotonic(), sent, rollout.overview.commands()
             # Of the last seconds. While statuses are waited for there is no rate, and so no time left to tell.
             await self._say(rollout, rate=(sent - sent_before) / (at - before) or None)
 
     async def _say(self, rollout: Rollout, *, rate: float | None) -> None:
-        await asyncio.to_thread(self._record, rollout.progress(rate=rate))
+        await asyncio.to_thread(self._record, rollout.overview.progress(rate=rate))
 
     def _record(self, progress: Progress) -> None:
         self._log.info("Rollout: %s", progress.line())

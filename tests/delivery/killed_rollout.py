@@ -61,7 +61,7 @@ async def one_process(story: dict[str, Any], folder: Path, killer: Killer, *, fr
             killer.at_point("deferred")
             return DEFERRED
     with (folder / "report.jsonl").open("wb") as stream:
-        write_report(one.rows(), stream, ".jsonl")
+        write_report(one.overview.rows(), stream, ".jsonl")
     (folder / "summary.json").write_text(json.dumps(step.summary))
     return 0
 

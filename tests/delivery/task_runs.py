@@ -40,7 +40,7 @@ class TaskRun:
         async with open_client(self.simulator.url, **options) as client:
             one = rollout(client, ledger, targets, self.how, fresh=fresh)
             step = await one.advance()
-        self.rows = list(one.rows())
+        self.rows = list(one.overview.rows())
         return step
 
     async def try_it(self, targets: Sequence[Device], **options: Any) -> End:

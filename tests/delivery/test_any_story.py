@@ -145,7 +145,7 @@ class Story(RuleBasedStateMachine):
         async with client:
             one = rollout(client, ledger, targets, how, fresh=fresh, lag=LAG, concurrency=4)
             assert isinstance(await one.advance(), End)
-        return list(one.rows())
+        return list(one.overview.rows())
 
     def _good_commands(self) -> list[dict[str, Any]]:
         return [command for command in self.simulator.commands() if command["status"] != "failed"]

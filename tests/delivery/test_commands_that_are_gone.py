@@ -33,7 +33,7 @@ async def test_a_command_that_the_api_has_lost_is_unknown_and_the_gate_decides(
             how = rules(waves=[10, "100%"], gate=gate, wave_timeout=3600.0)
             one = rollout(client, ledger, targets, how, fresh=not step)
             reached = await one.advance()
-        return reached, {row.sim: (row.status, row.error) for row in one.rows()}
+        return reached, {row.sim: (row.status, row.error) for row in one.overview.rows()}
 
     step = 0
     reached, rows = await advance(step)

@@ -31,7 +31,7 @@ def test_each_device_gets_one_command_or_is_unknown(simulator: Simulator, null_f
         async with open_client(simulator.url) as client:
             one = rollout(client, ledger, targets, rules(wave_timeout=wave_timeout), lag=LIST_LAG + 0.3)
             end = await to_the_end(one, wait)
-        return end, list(one.rows()), one.commands()
+        return end, list(one.overview.rows()), one.overview.commands()
 
     simulator.settings(
         list_lag=LIST_LAG,

@@ -111,7 +111,7 @@ async def test_one_that_comes_in_mid_wave_takes_back_what_waits_for_its_turn(sim
 
     assert isinstance(end, End)
     assert end.left_out.sentence() == "the network is being maintained before 99 devices of the wave had their turn"
-    assert one.progress(rate=None).in_flight == 0
+    assert one.overview.progress(rate=None).in_flight == 0
     assert (end.summary["sent"], end.summary["not_sent"]) == (1, 99)
     ledger = await Ledger.open(store, clears=0, restart=False)
     async with open_client(simulator.url) as client:

@@ -57,7 +57,7 @@ async def the_next_try(simulator: Simulator, store: TextStore) -> Rollout:
 def assert_each_got_one(simulator: Simulator, last: Rollout) -> None:
     assert commands_by_device(simulator) == once_each(TARGETS)
     accepted = {command["sim_name"]: command["sid"] for command in simulator.commands()}
-    assert {row.sim: row.sid for row in last.rows()} == accepted
+    assert {row.sim: row.sid for row in last.overview.rows()} == accepted
 
 
 async def reported(store: TextStore) -> dict[str, str]:

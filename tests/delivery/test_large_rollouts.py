@@ -18,7 +18,7 @@ from task_runs import MIDNIGHT, TaskRun
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger
-from airflow_provider_supersim.delivery.rollout import engine as rollout
+from airflow_provider_supersim.delivery.rollout import statuses
 from airflow_provider_supersim.delivery.rollout.steps import Wait
 from airflow_provider_supersim.delivery.state import working_set as table
 from airflow_provider_supersim.delivery.state.positions import Positions
@@ -38,8 +38,8 @@ def clock():
 @pytest.fixture
 def night(simulator: Simulator, clock: time_machine.Coordinates, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(table, "BITE", 7)
-    monkeypatch.setattr(rollout, "WAITED_FOR", 20)
-    monkeypatch.setattr(rollout, "LOOKED_AT", 32)
+    monkeypatch.setattr(statuses, "WAITED_FOR", 20)
+    monkeypatch.setattr(statuses, "LOOKED_AT", 32)
     simulator.reset(sims=COUNT, settle=1)
     simulator.stop_clock(MIDNIGHT.isoformat())
     return TaskRun(simulator, clock, rules(waves=[100, "100%"], wave_timeout=900.0))
@@ -127,9 +127,10 @@ async def test_progress_counts_the_targets_and_no_others(simulator: Simulator) -
         async with open_client(simulator.url) as client:
             one = prepare(client, ledger, targets, rules())
             await one.advance()
-    counts = one.progress(rate=None).counts
+    counts = one.overview.progress(rate=None).counts
+    causes = one.overview.causes(9, 9)
     assert (counts.devices, counts.sent, counts.failed, counts.not_sent) == (21, 20, 1, 0)
-    assert [(cause.word, cause.devices, cause.labels) for cause in one.causes(9, 9)] == [("refused", 1, ["nobody"])]
+    assert [(cause.word, cause.devices, cause.labels) for cause in causes] == [("refused", 1, ["nobody"])]
 
 
 def operator(targets: Path, **options: Any) -> SuperSimRolloutOperator:

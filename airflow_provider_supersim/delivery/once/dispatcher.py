@@ -9,8 +9,8 @@ import anyio
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import AuthenticationError, SuperSimError, Verdict
-from airflow_provider_supersim.api.models import Direction, IpCommand
-from airflow_provider_supersim.delivery.once.before import Bound, until_older
+from airflow_provider_supersim.api.models import IpCommand
+from airflow_provider_supersim.delivery.once.before import Bound
 from airflow_provider_supersim.delivery.once.job import Job, NotNow
 from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger
 from airflow_provider_supersim.delivery.once.outcomes import Outcomes
@@ -113,12 +113,6 @@ class Dispatcher:
                 job.recall(why)
         for job in recalled:
             await self._outcomes.conclude(job)
-
-    async def read_list(self) -> None:
-        """Tell the ledger of each of its commands that the API's list shows, page by page."""
-        commands = self._client.iter_ip_commands(direction=Direction.TO_SIM)
-        async for command in until_older(commands, self._ledger.began):
-            self._ledger.settle(command)
 
     async def _feed(self, devices: AsyncIterator[Device]) -> None:
         async for batch in self._ledger.batches(self._without_unknown(devices)):

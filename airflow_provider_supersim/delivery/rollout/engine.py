@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
-import anyio
 import msgspec
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
@@ -22,7 +19,7 @@ from airflow_provider_supersim.delivery.once.job import NotNow
 from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.delivery.once.reconcile import LAG
 from airflow_provider_supersim.delivery.rollout.gates import Evidence, GateRule
-from airflow_provider_supersim.delivery.rollout.progress import Progress, summarise
+from airflow_provider_supersim.delivery.rollout.overview import Overview
 from airflow_provider_supersim.delivery.rollout.reasons import (
     Hold,
     Holds,
@@ -31,27 +28,18 @@ from airflow_provider_supersim.delivery.rollout.reasons import (
     StatusesOpen,
     WindowHold,
 )
-from airflow_provider_supersim.delivery.rollout.report import Cause, Row, error_of
+from airflow_provider_supersim.delivery.rollout.statuses import Statuses
 from airflow_provider_supersim.delivery.rollout.steps import End, LeftOut, RolloutState, Step, Wait
-from airflow_provider_supersim.delivery.rollout.waves import wave_ends
+from airflow_provider_supersim.delivery.rollout.waves import Wave, wave_ends
 from airflow_provider_supersim.delivery.rollout.window import Window
 from airflow_provider_supersim.delivery.state.counts import Counts
 from airflow_provider_supersim.delivery.state.device import Device
 from airflow_provider_supersim.delivery.state.positions import Positions
-from airflow_provider_supersim.delivery.state.states import ANY, ATTEMPTED_AGAIN, LOST, MISSED, UNSENT, State, word
+from airflow_provider_supersim.delivery.state.states import ATTEMPTED_AGAIN, LOST, UNSENT, State
 from airflow_provider_supersim.delivery.waiting.watcher import Watcher
 from airflow_provider_supersim.words import count, duration
 
 log = logging.getLogger(__name__)
-
-#: Most commands that are waited for by name, because their sids travel through Airflow's database. A wave ends when all
-#: have a final status, so it is enough to wait for the newest, which get theirs last. Then all are looked at.
-WAITED_FOR = 5_000
-#: Seconds for the last look at the statuses when an error has ended the try. The API may be what fails.
-LAST_LOOK = 60.0
-#: Most commands whose statuses are asked for by name: sixty megabytes of the watcher's memory. If there are more, the
-#: API's list is read first, of which nothing has to be kept.
-LOOKED_AT = 100_000
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -73,13 +61,6 @@ class Rules(msgspec.Struct, frozen=True):
     window: Window | None
 
 
-class _Wave(msgspec.Struct, frozen=True):
-    """A wave: its number, from 1, and its devices."""
-
-    number: int
-    devices: Positions
-
-
 class Rollout:
     """Takes a rollout as far as it goes without waiting. Make one for each process that continues it.
 
@@ -92,6 +73,8 @@ class Rollout:
     :param holds: what else than the window may hold commands back
     :param lag: seconds for which the API's list may not yet show a command that was accepted
     :raises JournalError: the ledger holds a state that this version cannot read
+
+    :ivar overview: says how far it is
     """
 
     def __init__(
@@ -108,10 +91,7 @@ class Rollout:
         lag: float = LAG,
     ) -> None:
         self._ledger = ledger
-        self._working_set = ledger.working_set
         self._rules = rules
-        self._watcher = watcher
-        self._poll_interval = poll_interval
         self._lag = lag
         try:
             self._state = RolloutState.read(ledger.state, now=time.time(), fresh=fresh)
@@ -120,16 +100,17 @@ class Rollout:
         window = [WindowHold(rules.window, self._state.try_began)] if rules.window else []
         self._holds = Holds([*holds, *window])
         self._dispatcher = Dispatcher(client, ledger, concurrency=concurrency, lag=lag, may_leave=self._may_leave)
-        self._all = self._positions(0, len(self._working_set))
-        ends = wave_ends(rules.waves, len(self._working_set))
-        self._waves = [_Wave(number, self._positions(*pair)) for number, pair in enumerate(pairwise([0, *ends]), 1)]
-        self._no_targets: Counter[str | None] | None = None  # states of SIMs in the ledger that are no targets any more
+        self._statuses = Statuses(ledger, client, watcher, poll_interval)
+        devices = len(ledger.working_set)
+        self._all = self._positions(0, devices)
+        ends = wave_ends(rules.waves, devices)
+        self._waves = [Wave(number, self._positions(*pair)) for number, pair in enumerate(pairwise([0, *ends]), 1)]
+        self.overview = Overview(ledger, self._state, self._waves, self._all)
 
     async def advance(self) -> Wait | End:
         """Send, look and judge until there is something to wait for, or the end."""
         self._note(self._state.step)
-        if self._no_targets is None:
-            self._no_targets = self._ledger.statuses - await self._all.statuses()
+        await self.overview.set_others_apart()
         so_far = Counts()
         for wave in self._waves:
             # A Fleet may grow meanwhile, at any place: a wave that has passed can have new devices.
@@ -151,60 +132,12 @@ class Rollout:
 
     async def look_once(self) -> None:
         """Read the statuses that can still be read, after an error has ended the try."""
-        with anyio.move_on_after(LAST_LOOK):
-            if sids := await self._all.open_sids(LOOKED_AT):
-                await self._watcher.wait(sids, interval=1, timeout=0, on_read=self._ledger.settle)
-        await self._ledger.save_changed()
-
-    async def summary(self, *, halted: bool) -> dict[str, Any]:
-        """Return what the task leaves in XCom, at any end.
-
-        :param halted: whether a gate shut
-        """
-        return summarise(
-            [Counts.build(await wave.devices.statuses()) for wave in self._waves],
-            seconds=time.time() - self._state.began,
-            commands=self.commands(),
-            halted=halted,
-        )
-
-    def progress(self, *, rate: float | None) -> Progress:
-        """Return how far the rollout is.
-
-        :param rate: commands a second; ``None`` if it is not known
-        """
-        states = self._ledger.statuses - (self._no_targets or Counter())
-        counts = Counts.build(states)
-        counts.add(State.NOT_SENT, len(self._working_set) - counts.devices)
-        return Progress(
-            wave=self._state.wave,
-            waves=len(self._waves),
-            counts=counts,
-            in_flight=states[State.ABOUT_TO_SEND],
-            rate=rate,
-        )
-
-    def rows(self) -> Iterator[Row]:
-        """Yield what became of each device."""
-        return (Row.build(device, self._ledger.entry(device.sim)) for device in self._working_set.stream(ANY))
-
-    def causes(self, most: int, named: int) -> list[Cause]:
-        """Return why commands have not succeeded, the most frequent cause first.
-
-        :param most: at most this many causes
-        :param named: for each cause, at most this many devices by name
-        """
-        return [
-            Cause(word(state), error_of(state, error), devices, self._working_set.labels(state, error, named))
-            for state, error, devices in self._working_set.causes(MISSED, most)
-        ]
-
-    def commands(self) -> int:
-        """Return how many commands the API has accepted, second attempts included."""
-        return self._ledger.commands
+        await self._statuses.last_look(self._all)
 
     def _positions(self, start: int, end: int) -> Positions:
-        return Positions(self._working_set, start, end, clears=self._ledger.clears, attempts=self._rules.attempts)
+        return Positions(
+            self._ledger.working_set, start, end, clears=self._ledger.clears, attempts=self._rules.attempts
+        )
 
     def _note(self, step: Step) -> None:
         """Hand the state to the ledger, which writes it with the next chunk."""
@@ -216,7 +149,7 @@ class Rollout:
         self._note(step)
         await self._ledger.save_state()
 
-    async def _run_wave(self, wave: _Wave) -> Wait | None:
+    async def _run_wave(self, wave: Wave) -> Wait | None:
         """Send the wave, and again what failed; return what is to be waited for, if anything."""
         while True:
             lost, unsent = await self._count_lost(wave), await wave.devices.timezones(UNSENT)
@@ -245,7 +178,7 @@ class Rollout:
                 return await self._wait(Step.BETWEEN_ATTEMPTS, [], NextAttempt(passes_at=due, devices=failed))
             await self._send(wave, failed, self._that_may_leave(wave.devices.devices(ATTEMPTED_AGAIN)))
 
-    async def _send(self, wave: _Wave, ready: int, devices: AsyncIterator[Device]) -> None:
+    async def _send(self, wave: Wave, ready: int, devices: AsyncIterator[Device]) -> None:
         if ready:
             log.info("Wave %s of %s: sending to %s", wave.number, len(self._waves), count(ready, "device"))
         self._note(Step.SENDING)
@@ -268,7 +201,7 @@ class Rollout:
         """Return the timezones in which no command may leave now, each with the reason."""
         return {timezone: reason for timezone in timezones if (reason := self._holds.reason(timezone))}
 
-    async def _lost_then_ready(self, wave: _Wave) -> AsyncIterator[Device]:
+    async def _lost_then_ready(self, wave: Wave) -> AsyncIterator[Device]:
         """Yield what an earlier try died over, which is looked up at any time, and then what may leave now."""
         if await self._count_lost(wave):
             async for device in wave.devices.devices(LOST):
@@ -281,11 +214,11 @@ class Rollout:
             if not self._holds.reason(device.timezone):
                 yield device
 
-    async def _open_statuses(self, wave: _Wave) -> Wait | None:
+    async def _open_statuses(self, wave: Wave) -> Wait | None:
         """Look at the statuses that are not final; return the wait for them, if there are any and time is left."""
         deadline = self._last_left(wave) + self._rules.wave_timeout
-        await self._look_at_open(wave.devices, until=deadline)
-        sids = await wave.devices.open_sids(WAITED_FOR)
+        await self._statuses.look(wave.devices, until=deadline)
+        sids = await self._statuses.newest(wave.devices)
         if not sids or time.time() >= deadline:
             return None
         return await self._wait(Step.SETTLING, sids, StatusesOpen(passes_at=deadline, commands=len(sids)))
@@ -296,27 +229,6 @@ class Rollout:
         await self._remember(step)
         return Wait(sids, why.passes_at, why)
 
-    async def _look_at_open(self, devices: Positions, *, until: float = 0.0) -> None:
-        """Read the status of every command without a final one.
-
-        :param until: a point in time up to which statuses that cannot be read are no failure; default: now
-        """
-        sids = await devices.open_sids(LOOKED_AT + 1)
-        if len(sids) > LOOKED_AT:
-            await self._dispatcher.read_list()
-            # The list may lag and lack the newest, so these are asked for by name; it has just shown the others.
-            sids = await devices.open_sids(LOOKED_AT)
-        if sids:
-            # Each one must be read: a gate must not judge by old news.
-            await self._watcher.look(
-                sids,
-                pause=self._poll_interval,
-                timeout=max(0.0, until - time.time()),
-                on_read=self._ledger.settle,
-                on_gone=self._ledger.forget,
-            )
-        await self._ledger.save_changed()
-
     async def _broken_rule(self, evidence: Evidence) -> str | None:
         """Return how a rule of the gate is broken; ``None`` if the gate stays open."""
         for rule in self._rules.gate:
@@ -324,26 +236,26 @@ class Rollout:
                 return broken
         return None
 
-    async def _left_out(self, wave: _Wave) -> LeftOut | None:
+    async def _left_out(self, wave: Wave) -> LeftOut | None:
         """Return which devices of the wave have had no turn in this try; ``None`` if all had theirs."""
         unsent = await wave.devices.timezones(UNSENT)
         return LeftOut(unsent.total(), list(self._held_back(unsent).values())) if unsent else None
 
     async def _end(self, *, halted: str | None = None, left_out: LeftOut | None = None) -> End:
-        await self._look_at_open(self._all)  # a status that was overdue may be final by now
+        await self._statuses.look(self._all)  # a status that was overdue may be final by now
         await self._remember(Step.ENDED)
-        return End(await self.summary(halted=halted is not None), halted, left_out)
+        return End(await self.overview.summary(halted=halted is not None), halted, left_out)
 
-    async def _count_lost(self, wave: _Wave) -> int:
+    async def _count_lost(self, wave: Wave) -> int:
         """Return over how many commands of the wave an earlier try died."""
         if not self._ledger.statuses[State.ABOUT_TO_SEND]:
             return 0
         return (await wave.devices.timezones(LOST)).total()
 
-    async def _is_pending(self, wave: _Wave) -> bool:
+    async def _is_pending(self, wave: Wave) -> bool:
         return bool(await self._count_lost(wave) or await wave.devices.timezones(UNSENT))
 
-    def _last_left(self, wave: _Wave) -> float:
+    def _last_left(self, wave: Wave) -> float:
         """Return when the wave's last command left; if the try that sent it died, when this try began."""
         return self._state.last_left.get(wave.number, self._state.try_began)
 

@@ -8,10 +8,20 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 
+import msgspec
+
 from airflow_provider_supersim.api.errors import BadInputError
+from airflow_provider_supersim.delivery.state.positions import Positions
 
 ALL = Fraction(1)
 _PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s?%", re.ASCII)
+
+
+class Wave(msgspec.Struct, frozen=True):
+    """A wave: its number, from 1, and its devices."""
+
+    number: int
+    devices: Positions
 
 
 def check_waves(waves: Sequence[int | str]) -> None:

@@ -1,0 +1,75 @@
+"""Reads what has become of a rollout's accepted commands, and tells the ledger."""
+
+from __future__ import annotations
+
+import time
+
+import anyio
+
+from airflow_provider_supersim.api.client import AsyncSuperSimClient
+from airflow_provider_supersim.api.models import Direction
+from airflow_provider_supersim.delivery.once.before import until_older
+from airflow_provider_supersim.delivery.once.ledger import Ledger
+from airflow_provider_supersim.delivery.state.positions import Positions
+from airflow_provider_supersim.delivery.waiting.watcher import Watcher
+
+#: Most commands that are waited for by name, because their sids travel through Airflow's database. A wave ends when all
+#: have a final status, so it is enough to wait for the newest, which get theirs last. Then all are looked at.
+WAITED_FOR = 5_000
+#: Most commands whose statuses are asked for by name: sixty megabytes of the watcher's memory. If there are more, the
+#: API's list is read first, of which nothing has to be kept.
+LOOKED_AT = 100_000
+#: Seconds for the last look when an error has ended the try. The API may be what fails.
+LAST_LOOK = 60.0
+
+
+class Statuses:
+    """The statuses that are not final yet.
+
+    :param watcher: reads them; it may be shared with others that wait for the same account
+    :param poll_interval: seconds between two looks at statuses that could not be read
+    """
+
+    def __init__(self, ledger: Ledger, client: AsyncSuperSimClient, watcher: Watcher, poll_interval: float) -> None:
+        self._ledger = ledger
+        self._client = client
+        self._watcher = watcher
+        self._poll_interval = poll_interval
+
+    async def newest(self, devices: Positions) -> list[str]:
+        """Return the sids of the newest commands, as many as are waited for by name."""
+        return await devices.open_sids(WAITED_FOR)
+
+    async def look(self, devices: Positions, *, until: float = 0.0) -> None:
+        """Read the status of every command without a final one.
+
+        :param until: a point in time up to which statuses that cannot be read are no failure; default: now
+        """
+        sids = await devices.open_sids(LOOKED_AT + 1)
+        if len(sids) > LOOKED_AT:
+            await self._read_list()
+            # The list may lag and lack the newest, so these are asked for by name; it has just shown the others.
+            sids = await devices.open_sids(LOOKED_AT)
+        if sids:
+            # Each one must be read: a gate must not judge by old news.
+            await self._watcher.look(
+                sids,
+                pause=self._poll_interval,
+                timeout=max(0.0, until - time.time()),
+                on_read=self._ledger.settle,
+                on_gone=self._ledger.forget,
+            )
+        await self._ledger.save_changed()
+
+    async def last_look(self, devices: Positions) -> None:
+        """Read the statuses that can still be read, after an error has ended the try."""
+        with anyio.move_on_after(LAST_LOOK):
+            if sids := await devices.open_sids(LOOKED_AT):
+                await self._watcher.wait(sids, interval=1, timeout=0, on_read=self._ledger.settle)
+        await self._ledger.save_changed()
+
+    async def _read_list(self) -> None:
+        """Tell the ledger of each of its commands that the API's list shows, page by page."""
+        commands = self._client.iter_ip_commands(direction=Direction.TO_SIM)
+        async for command in until_older(commands, self._ledger.began):
+            self._ledger.settle(command)
