@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,24 +14,16 @@ from airflow_provider_supersim.delivery.background import in_background
 from airflow_provider_supersim.delivery.once.held_journal import LedgerTakenError
 from airflow_provider_supersim.delivery.once.store import MemoryOnly, Store
 from airflow_provider_supersim.delivery.rollout.engine import Rollout
-from airflow_provider_supersim.delivery.rollout.reasons import WindowClosed
 from airflow_provider_supersim.delivery.rollout.steps import End, Wait
 from airflow_provider_supersim.delivery.state.working_set import WorkingSet
 from airflow_provider_supersim.delivery.targets.plan import plan
 from airflow_provider_supersim.delivery.waiting.watcher import Waited
-from airflow_provider_supersim.exceptions import (
-    ReportLostError,
-    ReportNotWrittenError,
-    RolloutHaltedError,
-    RolloutIncompleteError,
-    WindowClosedError,
-)
+from airflow_provider_supersim.runs.conclusion import Conclusion
 from airflow_provider_supersim.runs.failures import SoFar
-from airflow_provider_supersim.runs.report_file import NotWritten, ReportFile
 from airflow_provider_supersim.runs.stores import open_ledger, store_for
 from airflow_provider_supersim.runs.target_rows import check_any, rows
 from airflow_provider_supersim.runs.waiting import seconds_in_worker, watcher_of_hook
-from airflow_provider_supersim.words import count, duration
+from airflow_provider_supersim.words import count
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -45,18 +37,13 @@ if TYPE_CHECKING:
 
 PROGRESS_EVERY = 10.0  # seconds
 LOOK_UP_EVERY = 1_000  # rows, a tenth of a second
-CAUSES = 10  # that the log names at the end, the most frequent first
-CAUSES_IN_LINE = 3  # that an error names in one line
-NAMED = 5  # devices that the log names for each cause
 PROGRESS_KEY = "supersim_progress"
-SUMMARY_KEY = "return_value"
 
 
 class RolloutRun:
     """Continues a rollout in this process.
 
     :param log: the task's
-    :ivar report_written: whether this process has written the report
     :ivar so_far: what was sent, once an error has ended the try
     :raises ValueError: ``ledger_path`` or ``report_path`` cannot be used; nothing was sent
     :raises StorageError: their storage cannot be used; nothing was sent
@@ -70,9 +57,7 @@ class RolloutRun:
         self._store: Store = store_for(context, arguments.ledger_path, log)
         self._rollout: Rollout | None = None
         self._end: End | None = None
-        path, suffix = arguments.report_path, arguments.report_suffix
-        self._report = ReportFile(path, suffix) if path else None
-        self.report_written = False
+        self._conclusion = Conclusion(arguments, context, log, has_ledger=not isinstance(self._store, MemoryOnly))
         self.so_far = SoFar()
 
     def advance(self, *, fresh: bool, may_defer: bool, waited: Waited | None = None) -> Wait | None:
@@ -85,8 +70,8 @@ class RolloutRun:
         :raises StatusesUnreadableError: the deferral could not read the statuses
         :raises StorageError: the report cannot be written; nothing was sent
         """
-        if fresh and self._report:
-            self._report.prove_writable()
+        if fresh:
+            self._conclusion.prove_possible()
         if may_defer and isinstance(self._store, MemoryOnly):
             self._log.info("Not deferring: without a ledger a deferred task forgets what it sent. Set ledger_path.")
             may_defer = False
@@ -106,103 +91,24 @@ class RolloutRun:
             self._break_off()
             raise
 
-    def conclude(self) -> dict[str, Any]:
-        """Write the report, and return the summary.
+    @property
+    def report_written(self) -> bool:
+        """Whether this process has written the report."""
+        return self._conclusion.report_written
 
-        :raises RolloutHaltedError: a gate shut
-        :raises RolloutIncompleteError: sending was held back before every device had its turn
-        :raises WindowClosedError: the window closed first
-        :raises ReportNotWrittenError: all is sent, but the report cannot be written
-        """
+    def conclude(self) -> dict[str, Any]:
+        """Conclude the rollout, see :meth:`Conclusion.conclude`; return the summary."""
         if self._end is None or self._rollout is None:
             raise RuntimeError("the rollout has not come to its end")
-        end, rollout = self._end, self._rollout
-        if not end.halted and not end.left_out:
-            not_written = self._write_report(rollout)
-            self._name_causes(rollout)
-            if not_written:
-                self._fail_for_the_report(not_written, _in_words(end.summary))
-            self._log.info("Rollout complete. %s", _in_words(end.summary))
-            return end.summary
-        so_far = self._leave(rollout, end.summary)
-        if end.left_out:
-            closed = any(isinstance(reason, WindowClosed) for reason in end.left_out.reasons)
-            first = f"Rollout not complete: {end.left_out.sentence()}."
-            to_do = f"{end.left_out.outlook()} No retry left: {so_far.clear}."
-            raise (WindowClosedError if closed else RolloutIncompleteError)("\n".join([first, *so_far.lines, to_do]))
-        to_do = f"Retries do not run. Look into the causes, then {so_far.clear}."
-        raise RolloutHaltedError("\n".join([f"Rollout halted: {end.halted}.", *so_far.lines, to_do]))
+        return self._conclusion.conclude(self._rollout.overview, self._end)
 
     def _break_off(self) -> None:
         """Leave what every end leaves, after an error has ended this try."""
         self._hook.close()  # waits until what was running has ended and is in the ledger
         if self._rollout is not None:
-            self._record(self._rollout.overview.progress(rate=None))
-            self.so_far = self._leave(self._rollout, asyncio.run(self._rollout.overview.summary(halted=False)))
-
-    def _leave(self, rollout: Rollout, summary: dict[str, Any]) -> SoFar:
-        """Leave the report, the causes and the summary of a try that fails. Nothing here hides why it fails."""
-        not_written = self._write_report(rollout)
-        self._name_causes(rollout)
-        try:
-            self._context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)  # Airflow pushes only what succeeds
-        except Exception as error:  # noqa: BLE001  # whatever Airflow raises for a task that was ended from outside
-            self._log.warning("The summary was not pushed to XCom: %s [progress-not-recorded]", error)
-        return self._so_far(rollout, summary, not_written)
-
-    def _so_far(self, rollout: Rollout, summary: Mapping[str, Any], not_written: str | None) -> SoFar:
-        """Say how far it is: in counts, in causes, and where there is more.
-
-        :param not_written: why the report could not be written
-        """
-        short = f"{summary['sent']:,} of {summary['devices']:,} sent"
-        if summary["unsettled"]:
-            short += f", {summary['unsettled']:,} without a final status"
-        frequent = rollout.overview.causes(CAUSES_IN_LINE, 0)
-        causes = [cause.short() for cause in frequent]
-        if others := summary["failed"] + summary["unsettled"] - sum(cause.devices for cause in frequent):
-            causes.append(f"{others:,} × for other causes")
-        if summary["not_sent"]:
-            causes.append(f"{summary['not_sent']:,} × not sent")
-        report = "No report: set report_path for a row per device."
-        if self._arguments.report_path:
-            written = f"Report: {self._arguments.report_path} has a row for each device."
-            report = f"No report: {not_written}." if not_written else written
-        lines = [_in_words(summary), f"Causes: {'; '.join(causes) or 'none'}.", report]
-        return SoFar(short, lines, f"clear this task: {self._after_a_clear()}")
-
-    def _write_report(self, rollout: Rollout) -> str | None:
-        """Write the report, if there is to be one; return why it could not be written, and where the rows are."""
-        if self._report is None:
-            return None
-        try:
-            self._report.write(rollout.overview.rows())
-        except NotWritten as problem:
-            self._log.error("The report is missing: %s [report-not-written]", problem)
-            return str(problem)
-        self.report_written = True
-        self._log.info("Report with a row for each device: %s", self._arguments.report_path)
-        return None
-
-    def _fail_for_the_report(self, not_written: str, words: str) -> NoReturn:
-        if isinstance(self._store, MemoryOnly):
-            raise ReportLostError(
-                f"Rollout complete, but {not_written}. {words} Retries do not run: without a ledger, a retry or a "
-                "clear sends to every device again."
-            )
-        raise ReportNotWrittenError(
-            f"Rollout complete, but {not_written}. {words} The next try writes the report again and sends nothing."
-        )
-
-    def _after_a_clear(self) -> str:
-        if isinstance(self._store, MemoryOnly) or self._arguments.on_clear == "restart":
-            return "it sends to every device again"
-        return "it continues with every device that is not yet sent"
-
-    def _name_causes(self, rollout: Rollout) -> None:
-        """Say in the log which devices have not got their command, and why: whoever reads it at night asks first."""
-        for cause in rollout.overview.causes(CAUSES, NAMED):
-            self._log.warning("Not reached: %s [not-reached]", cause.sentence())
+            overview = self._rollout.overview
+            self._record(overview.progress(rate=None))
+            self.so_far = self._conclusion.leave(overview, asyncio.run(overview.summary(halted=False)))
 
     async def _advance(
         self, client: AsyncSuperSimClient, working_set: WorkingSet, fresh: bool, may_defer: bool, waited: Waited
@@ -312,11 +218,3 @@ class RolloutRun:
                     said = time.monotonic()
                     self._log.info("Checking the targets before anything is sent: %s so far", count(number, "row"))
             yield row
-
-
-def _in_words(summary: Mapping[str, Any]) -> str:
-    return (
-        f"Of {count(summary['devices'], 'device')}: {summary['sent']:,} sent, {summary['failed']:,} failed, "
-        f"{summary['unsettled']:,} without a final status, {summary['not_sent']:,} not sent; "
-        f"{count(summary['commands'], 'command')} in {duration(summary['duration'])}."
-    )
