@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
+from airflow_provider_supersim.operators.device_template import DeviceTemplate
 from airflow_provider_supersim.runs.links import IP_COMMANDS_URL, IpCommandsLink, link_or_none
 
 if TYPE_CHECKING:
@@ -23,19 +23,6 @@ if TYPE_CHECKING:
 
 
 _WHILE_ROLLING_OUT = "rolling out; the ledger has what was sent, and the next try, or a clear, continues from there"
-
-
-class DeviceTemplate:
-    """A payload that Airflow leaves as it is: the task renders it for each device."""
-
-    template_fields: Sequence[str] = ()
-
-    def __init__(self, content: Any) -> None:
-        self.content = content
-
-    def __str__(self) -> str:
-        """Return what the UI shows as the rendered template: a tree as JSON."""
-        return json.dumps(self.content, default=str) if isinstance(self.content, dict | list) else str(self.content)
 
 
 class SuperSimRolloutOperator(BaseOperator):
@@ -229,25 +216,20 @@ class SuperSimRolloutOperator(BaseOperator):
         written = self.report_path if self._run is not None and self._run.report_written else None
         return lineage.files(read=self.targets_path, written=written)
 
-    def payload_template(self) -> Any:
-        """Return the payload as it is rendered for each device: the content of its file, if one is named."""
-        if not isinstance(self.payload, DeviceTemplate):
-            return self.payload  # from another task's XCom: data, even if it looks like the name of a file
-        from airflow_provider_supersim.delivery.targets.payload_template import read_file
-
-        return read_file(self.payload.content, self.get_template_env())
-
     def _arguments(self) -> RolloutArguments:
         from airflow_provider_supersim.runs.arguments import RolloutArguments
 
+        payload, environment = self.payload, self.get_template_env()
+        if isinstance(payload, DeviceTemplate):  # otherwise from another task's XCom: data, even if it names a file
+            payload = payload.read(environment)
         return RolloutArguments.check(
             sources=self._sources,
             fleet=self.fleet,
             targets=self.targets,
             targets_path=self.targets_path,
             shard=self.shard,
-            payload=self.payload_template(),
-            environment=self.get_template_env(),
+            payload=payload,
+            environment=environment,
             device_port=self.device_port,
             payload_type=self.payload_type,
             waves=self.waves,

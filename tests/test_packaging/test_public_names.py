@@ -48,7 +48,6 @@ PUBLIC = {
         "SuperSimIpCommandOperator.on_kill": "(self)",
     },
     "airflow_provider_supersim.operators.rollout": {
-        "DeviceTemplate": "(content)",
         "SuperSimRolloutOperator": (
             "(*, payload, device_port, fleet=None, targets=None, targets_path=None, shard=None, "
             "payload_type=None, waves=('100%',), max_failure_ratio=0.1, min_sample=20, attempts=1, "
@@ -62,7 +61,6 @@ PUBLIC = {
         "SuperSimRolloutOperator.on_kill": "(self)",
         "SuperSimRolloutOperator.get_openlineage_facets_on_complete": "(self, task_instance)",
         "SuperSimRolloutOperator.get_openlineage_facets_on_failure": "(self, task_instance)",
-        "SuperSimRolloutOperator.payload_template": "(self)",
     },
     "airflow_provider_supersim.sensors.ip_command": {
         "SuperSimIpCommandSensor": (
