@@ -41,8 +41,8 @@ FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 10.0
 
 
-def _anytime() -> None:
-    """Hold no command back."""
+def _nothing() -> None:
+    """Hold no command back, and note nothing."""
 
 
 class AsyncSuperSimClient:
@@ -98,13 +98,22 @@ class AsyncSuperSimClient:
         """
         return await self.send(command)
 
-    async def send(self, command: IpCommandRequest, *, may_leave: Callable[[], None] = _anytime) -> IpCommand:
+    async def send(
+        self,
+        command: IpCommandRequest,
+        *,
+        may_leave: Callable[[], None] = _nothing,
+        came_back: Callable[[], None] = _nothing,
+    ) -> IpCommand:
         """Send a command that was built before, as :meth:`send_ip_command` does.
 
         :param may_leave: called each time right before the request leaves; what it raises holds the request back
+        :param came_back: called each time the request left and was not processed, before it waits for another turn
         """
         request = self._endpoint.create_ip_command(command)
-        return await self._call(request, replies.read_one, IpCommand, rated=True, may_leave=may_leave)
+        return await self._call(
+            request, replies.read_one, IpCommand, rated=True, may_leave=may_leave, came_back=came_back
+        )
 
     async def get_ip_command(self, sid: str) -> IpCommand:
         """Return the IP Command with this sid (``HG…``).
@@ -228,12 +237,13 @@ class AsyncSuperSimClient:
         kind: type[K],
         *,
         rated: bool = False,
-        may_leave: Callable[[], None] = _anytime,
+        may_leave: Callable[[], None] = _nothing,
+        came_back: Callable[[], None] = _nothing,
     ) -> T:
         """Make the request, and make it again as long as that is safe and may help."""
 
         async def attempt() -> T:
-            return read(await self._authorized(request, may_leave), kind, self._auth.redact)
+            return read(await self._authorized(request, may_leave, came_back), kind, self._auth.redact)
 
         failed_at: float | None = None  # the first time: until then the request may wait long for its turn
         longest = FIRST_PAUSE
@@ -247,10 +257,13 @@ class AsyncSuperSimClient:
                 pause = max(_jitter(longest), error.retry_after or 0.0)
                 if not error.retryable or now + pause >= failed_at + patience:
                     raise
+            came_back()
             await anyio.sleep(pause)
             longest = min(2 * longest, LONGEST_PAUSE)
 
-    async def _authorized(self, request: httpx.Request, may_leave: Callable[[], None]) -> replies.Reply:
+    async def _authorized(
+        self, request: httpx.Request, may_leave: Callable[[], None], came_back: Callable[[], None]
+    ) -> replies.Reply:
         header = await self._auth.header(self._transport.send)
         request.headers["Authorization"] = header
         may_leave()
@@ -259,6 +272,7 @@ class AsyncSuperSimClient:
             self._pace.begin(self.vendor.under_way(response))
         if self.vendor.says_token_expired(response):
             # The API did not look at the request, so this is no second command.
+            came_back()
             self._auth.renew(header)
             request.headers["Authorization"] = await self._auth.header(self._transport.send)
             may_leave()

@@ -81,13 +81,15 @@ class _Client(AsyncSuperSimClient):
     note: Callable[[Step], None]
     die_after_post: Callable[[], None] = staticmethod(lambda: None)
 
-    async def send(self, command: IpCommandRequest, *, may_leave: Callable[[], None] = lambda: None) -> IpCommand:
+    async def send(
+        self, command: IpCommandRequest, *, may_leave: Callable[[], None] = lambda: None, **options: Any
+    ) -> IpCommand:
         def leave() -> None:
             may_leave()
             self.note(Step("request", "POST"))
 
         try:
-            accepted = await super().send(command, may_leave=leave)
+            accepted = await super().send(command, may_leave=leave, **options)
         except SuperSimError as error:
             self.note(Step("verdict", error.verdict.value))
             raise

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 import pytest
 import time_machine
-from support import TextStore, commands_by_device, devices, once_each, open_client, rollout, rules
+from support import POST, TextStore, commands_by_device, devices, once_each, open_client, rollout, rules
 from task_runs import MIDNIGHT
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
+from airflow_provider_supersim.api.errors import SuperSimError
 from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
 from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.delivery.once.dispatcher import Dispatcher
@@ -139,3 +142,79 @@ async def test_a_worker_whose_command_is_taken_back_goes_on_with_the_next(simula
 
     assert [ledger.entry(one.sim).status for one in targets] == ["not_sent", "queued", "queued"]
     assert commands_by_device(simulator) == once_each(targets[1:])
+
+
+class WatchedPace(Pace):
+    """Notes that a request was not processed."""
+
+    def __init__(self, came_back: anyio.Event) -> None:
+        super().__init__(20)
+        self._came_back = came_back
+
+    async def run(self, request: Callable[[], Awaitable[Any]], *, rated: bool) -> Any:
+        try:
+            return await super().run(request, rated=rated)
+        except SuperSimError:
+            self._came_back.set()
+            raise
+
+
+NOT_PROCESSED = {
+    "429": [{"kind": "too_many_requests", "retry_after": 60, "count": 1, **POST}],
+    "expired token": [
+        {"kind": "expired_token", "count": 1, **POST},
+        {"kind": "hang", "seconds": 60, "skip": 1, "path": "/api-services/v1/auth/token"},
+    ],
+}
+
+
+@pytest.mark.parametrize("recalled", [True, False], ids=["recalled", "killed"])
+@pytest.mark.parametrize("why", NOT_PROCESSED)
+async def test_a_command_that_was_not_processed_is_taken_back_while_it_waits_for_another_turn(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, why: str, recalled: bool
+) -> None:
+    simulator.faults(*NOT_PROCESSED[why])
+    came_back, targets = anyio.Event(), devices(1)
+    ledger = await Ledger.open(TextStore(), clears=0, restart=False)
+    async with open_client(simulator.url, vendor="kore", pace=WatchedPace(came_back)) as client:
+        renew = client._auth.renew
+        monkeypatch.setattr(client._auth, "renew", lambda refused: (renew(refused), came_back.set()))
+        dispatcher = Dispatcher(client, ledger, concurrency=1)
+        async with anyio.create_task_group() as group:
+            group.start_soon(dispatcher.send, targets)
+            await came_back.wait()
+            if recalled:
+                await dispatcher.recall(lambda _: True, "held back")
+                await anyio.wait_all_tasks_blocked()
+                assert ledger.entry(targets[0].sim).error == "held back"
+            group.cancel_scope.cancel()
+
+    assert ledger.entry(targets[0].sim).status == "not_sent"
+    assert simulator.commands() == []
+
+
+async def test_a_command_without_a_reply_that_is_taken_back_later_ends_the_outage(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulator.faults({"kind": "drop_before", "count": 1, **POST})
+    sent, waits = list[str](), anyio.Event()
+
+    class Client(AsyncSuperSimClient):
+        async def send(self, command: IpCommandRequest, **options: Any) -> IpCommand:
+            sent.append(command.sim)
+            if len(sent) == 2:  # the look-up has shown that it was not accepted
+                waits.set()
+                await anyio.sleep_forever()
+            return await super().send(command, **options)
+
+    ledger = await Ledger.open(TextStore(), clears=0, restart=False)
+    async with open_client(simulator.url, kind=Client) as client:
+        dispatcher = Dispatcher(client, ledger, concurrency=1, lag=0.2)
+        async with anyio.create_task_group() as group:
+            group.start_soon(dispatcher.send, devices(1))
+            await waits.wait()
+            await dispatcher.recall(lambda _: True, "held back")
+
+    failing = [record.getMessage() for record in caplog.records if "[api-failing]" in record.getMessage()]
+    assert len(failing) == 2
+    assert "of every command is known again" in failing[1]

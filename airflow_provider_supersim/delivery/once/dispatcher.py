@@ -180,7 +180,7 @@ class Dispatcher:
 
         try:
             self._may_leave(job.device)  # asked here too: what may not leave need not wait for the pace
-            command = await self._client.send(job.device.request, may_leave=leave)
+            command = await self._client.send(job.device.request, may_leave=leave, came_back=job.come_back)
         except NotNow as why:
             self._outcomes.withdraw(job, str(why))
         except anyio.get_cancelled_exc_class():

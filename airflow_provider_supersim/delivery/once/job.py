@@ -71,6 +71,10 @@ class Job:
             raise NotNow(self.recalled)
         self.left = True
 
+    def come_back(self) -> None:
+        """Note that the API did not process its request, which waits for another turn."""
+        self.left = False
+
     def recall(self, why: str) -> None:
         """Take it back, while it waits for its turn."""
         self.recalled = why
