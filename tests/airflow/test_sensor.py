@@ -74,6 +74,24 @@ def test_how_waiting_ends(world, new_dag, play, mode, monkeypatch):
     assert len(world.commands()) == 3
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_sensor_is_no_call_from_outside_of_a_task(world, new_dag, play, mode):
+    """Airflow takes the ``execute`` that a sensor calls of its base class for one, and warns or fails."""
+    hook = SuperSimHook()
+    sent = hook.send_ip_command("device-0001", "x", 4000)
+    hook.close()
+    world.advance(1)
+    with new_dag(default_args={"poke_interval": 0.2, "timeout": 60, **MODES[mode]}) as dag:
+        SuperSimIpCommandSensor(task_id="seen", ip_command_sid=sent.sid)
+        SuperSimIpCommandSensor(task_id="strict", ip_command_sid=sent.sid, allow_nested_operators=False)
+    played = play(dag)
+
+    assert {name: (one.state, one.errors) for name, one in played.tasks.items()} == {
+        name: ("success", []) for name in ("seen", "strict")
+    }
+    assert played.lines("called outside") == []
+
+
 @pytest.mark.parametrize("event", [{"status": "success"}, {}, None, {"commands": []}])
 def test_an_event_of_another_trigger_is_refused(event):
     sensor = SuperSimIpCommandSensor(task_id="seen", ip_command_sid="HG" + 32 * "0")

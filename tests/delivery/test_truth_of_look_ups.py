@@ -197,6 +197,31 @@ async def test_another_sims_command_is_not_claimed_when_filters_are_ignored(
     assert known(ledger) == latest(simulator)
 
 
+@pytest.mark.parametrize("count", [1, FEW, FEW + 1])
+async def test_a_strangers_command_to_another_sim_is_not_claimed_when_filters_are_ignored(
+    simulator: Simulator, count: int
+) -> None:
+    """Another task sends the same to other devices while ours are looked up. Our ledger has none of its sids."""
+    simulator.settings(ignored_filters="Sim")
+    simulator.faults({"kind": "drop_before", "count": count, **POST})
+    ours, others = devices(count), devices(20)[count:]
+    reads: list[dict[str, Any]] = []
+
+    class CrowdedClient(AsyncSuperSimClient):
+        async def iter_ip_commands(self, **query: Any) -> AsyncIterator[IpCommand]:
+            reads.append(query)
+            if len(reads) == 2:  # the first one was of what was there before
+                await send(open_client(simulator.url), others)
+            async for command in super().iter_ip_commands(**query):
+                yield command
+
+    ledger = await send(open_client(simulator.url, kind=CrowdedClient), ours)
+
+    assert commands_by_device(simulator) == once_each([*ours, *others])
+    sent = latest(simulator)
+    assert known(ledger) == {one.sim: sent[one.sim] for one in ours}
+
+
 class SpellingClient(AsyncSuperSimClient):
     """A client of an API whose list spells payloads in its own way."""
 

@@ -71,6 +71,14 @@ def test_every_part_of_an_example_is_shown(pages):
     assert shown == marked
 
 
+def test_every_bucket_is_shown_with_its_connection(pages):
+    """Without one, a storage takes half a minute to say in its own words that it has no credentials."""
+    shown = {path for page in pages.values() for path in re.findall(r"\b(?:s3|gs|abfs)://[\w@.-]+", page)}
+
+    assert shown
+    assert {path for path in shown if not re.fullmatch(r"\w+://\w+@[\w-]+", path)} == set()
+
+
 def test_every_page_begins_with_a_title_and_a_sentence(pages):
     for name, page in pages.items():
         if name not in OTHERS | {"changelog.md"}:

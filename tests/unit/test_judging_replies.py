@@ -18,6 +18,7 @@ from airflow_provider_supersim.api.errors import (
 from airflow_provider_supersim.api.replies import Reply, failure
 
 NOW = "Mon, 23 Nov 2026 00:00:00 GMT"
+LONG = 20 * "9"  # digits that no clock shows
 
 
 def reply(status, body=b"", *, repeatable=True, **headers):
@@ -153,6 +154,9 @@ def test_a_code_that_is_none_is_left_out(code):
         ("Mon, 23 Nov 2026 00:00:07 -0000", NOW, 7.0),
         ("Sun, 22 Nov 2026 00:00:00 GMT", NOW, 0.0),
         ("Mon, 23 Nov 2026 00:00:07 GMT", "garbage", None),
+        ("Mon, 23 Nov 2026 00:00:07 GMT", f"Mon, 23 Nov {LONG} 00:00:00 GMT", None),
+        ("Mon, 23 Nov 2026 00:00:07 GMT", f"Mon, 23 Nov 2026 00:00:00 +{LONG}", None),
+        (f"Mon, 23 Nov 2026 {LONG}:00:07 GMT", NOW, None),
         ("soon", NOW, None),
         ("nan", NOW, None),
         ("inf", NOW, None),
