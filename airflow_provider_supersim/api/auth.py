@@ -6,6 +6,7 @@ import base64
 import copy
 import html
 import json
+import math
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -133,8 +134,10 @@ class ClientCredentialsAuth(Auth):
             self._failure = None
         finally:
             self._tries += 1
-        # A tenth of its life early, at most a minute, so that it does not end while a request is under way.
-        self._renew_at = asked_at + token.expires_in - min(60.0, token.expires_in / 10)
+        # A tenth of its life early, at most a minute, so that it does not end while a request is under way. A token
+        # without a stated life is used until the API refuses it.
+        life = math.inf if token.expires_in is None else token.expires_in
+        self._renew_at = asked_at + life - min(60.0, life / 10)
         self._tokens.append(token.access_token)
         self._header = f"Bearer {token.access_token}"
 

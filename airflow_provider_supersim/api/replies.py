@@ -59,10 +59,10 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A bearer token, and for how many seconds it can be used."""
+    """A bearer token, and for how many seconds it can be used; ``None``: the endpoint does not say."""
 
     access_token: str
-    expires_in: float
+    expires_in: float | None = None
 
     def __repr__(self) -> str:
         return f"Token(expires_in={self.expires_in})"
@@ -79,12 +79,13 @@ def read_token(response: Reply, redact: Redact) -> Token:
     if not response.is_success:
         raise failure(response, redact)
     try:
-        token = msgspec.json.decode(response.content, type=Token)
+        token = msgspec.json.decode(response.content, type=Token, strict=False)  # the life may be written as text
     except BAD_JSON as error:
         # Not quoted, because the body may hold the token.
         raise _unreadable(response, f"the token endpoint's reply cannot be read ({error})", Verdict.TRY_AGAIN) from None
     usable = token.access_token.isascii() and token.access_token.isprintable()  # as a header must be
-    if not token.access_token or not usable or token.expires_in <= 0:
+    lives = token.expires_in is None or token.expires_in > 0
+    if not token.access_token or not usable or not lives:
         raise _unreadable(response, "the token endpoint's reply holds no usable token", Verdict.TRY_AGAIN)
     return token
 

@@ -117,6 +117,19 @@ async def test_a_token_is_renewed_before_it_ends(supersim_simulator, monkeypatch
     assert [request["status"] for request in seen(supersim_simulator, "GET", "/v1/Sims/{Sid}")] == [200, 200]
 
 
+@pytest.mark.parametrize("said", ["text", "nothing"])
+async def test_a_token_endpoint_that_says_the_life_in_its_own_way_is_understood(supersim_simulator, said):
+    supersim_simulator.reset(token_expires_in=said)
+    supersim_simulator.stop_clock()
+    async with client_of(supersim_simulator, "kore") as client:
+        await client.send_ip_command("device-0001", "x", 1)
+        await client.get_sim("device-0001")
+        supersim_simulator.advance(3601)
+        await client.send_ip_command("device-0001", "x", 1)
+    assert supersim_simulator.requests()["token_requests"] == 2
+    assert len(supersim_simulator.commands()) == 2
+
+
 async def test_a_fresh_token_that_is_refused_ends_it_after_one_renewal(supersim_simulator):
     supersim_simulator.faults({"kind": "expired_token", "path": "/v1/"})
     async with client_of(supersim_simulator, "kore") as client:

@@ -104,6 +104,18 @@ def test_the_token_lifetime_is_a_setting(simulator, anyone):
     assert client.get(COMMANDS).status == 403
 
 
+@pytest.mark.parametrize(("said", "expires_in"), [("number", 60), ("text", "60"), ("nothing", None)])
+def test_how_a_token_reply_says_the_lifetime_is_a_setting(simulator, anyone, said, expires_in):
+    simulator.settings(token_lifetime=60, token_expires_in=said)
+    answer = anyone.call("POST", TOKEN, GRANT).json
+    assert answer.get("expires_in") == expires_in
+    assert ("expires_in" in answer) == (said != "nothing")
+    client = Api(anyone.url, f"Bearer {answer['access_token']}")
+    assert client.get(COMMANDS).status == 200
+    simulator.advance(60)
+    assert client.get(COMMANDS).status == 403
+
+
 def test_tokens_do_not_survive_a_reset(simulator, kore):
     simulator.reset(seed=5)
     assert kore.get(COMMANDS).json == DENIED

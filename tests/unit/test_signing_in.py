@@ -176,6 +176,26 @@ async def test_a_token_is_renewed_a_little_before_it_ends(kore, clock, life, goo
     assert await kore.header(endpoint) == "Bearer token-2"
 
 
+async def test_a_tokens_life_may_be_written_as_text(kore, clock):
+    endpoint = TokenEndpoint(expires_in="100")
+    await kore.header(endpoint)
+    clock.now += 89
+    assert await kore.header(endpoint) == "Bearer token-1"
+    clock.now += 2
+    assert await kore.header(endpoint) == "Bearer token-2"
+
+
+@pytest.mark.parametrize("reply", [{"access_token": "abc"}, {"access_token": "abc", "expires_in": None}])
+async def test_a_token_without_a_life_is_used_until_it_is_refused(kore, clock, reply):
+    """OAuth2 lets a server leave it out (RFC 6749, 5.1)."""
+    endpoint = TokenEndpoint((200, reply))
+    assert await kore.header(endpoint) == "Bearer abc"
+    clock.now += 10**6
+    assert await kore.header(endpoint) == "Bearer abc"
+    kore.renew("Bearer abc")
+    assert await kore.header(endpoint) == "Bearer token-2"
+
+
 async def test_a_tokens_life_counts_from_when_it_was_asked_for(kore, clock):
     endpoint = TokenEndpoint(expires_in=100)
 
@@ -204,9 +224,11 @@ async def test_a_refused_token_is_renewed_once_however_many_were_refused(kore):
         (b"", "cannot be read"),
         (b'{"access_token": "abc', "cannot be read"),
         ({"expires_in": 3600}, "cannot be read"),
-        ({"access_token": "abc"}, "cannot be read"),
         ({"access_token": None, "expires_in": 3600}, "cannot be read"),
         ({"access_token": "abc", "expires_in": "soon"}, "cannot be read"),
+        ({"access_token": "abc", "expires_in": [3600]}, "cannot be read"),
+        ({"access_token": "abc", "expires_in": "nan"}, "no usable token"),
+        ({"access_token": "abc", "expires_in": "0"}, "no usable token"),
         ({"access_token": "", "expires_in": 3600}, "no usable token"),
         ({"access_token": "abc", "expires_in": 0}, "no usable token"),
         ({"access_token": "abc", "expires_in": -1}, "no usable token"),

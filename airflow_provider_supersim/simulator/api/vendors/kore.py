@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import random
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import msgspec
@@ -26,6 +26,10 @@ class KoreAccount(msgspec.Struct, frozen=True, kw_only=True):
     callback_secret: Annotated[
         str, Meta(description="KORE: secret that signs callbacks; empty: unsigned", extra=LIVE)
     ] = PASSWORD
+    token_expires_in: Annotated[
+        Literal["number", "text", "nothing"],
+        Meta(description="KORE: how a token reply says the token's lifetime", extra=LIVE),
+    ] = "number"  # noqa: S105 - how it is written
 
 
 class Kore(Vendor[KoreAccount]):
@@ -74,7 +78,9 @@ class Kore(Vendor[KoreAccount]):
         self._expiry = {token: expiry for token, expiry in self._expiry.items() if expiry > now}
         token = f"simulator.{self._random.getrandbits(256):064x}"
         self._expiry[token] = now + lifetime
-        return {"access_token": token, "expires_in": lifetime, "token_type": "Bearer", "scope": "supersim-api"}
+        said = {"number": lifetime, "text": str(lifetime)}.get(self.account.token_expires_in)
+        life = {} if said is None else {"expires_in": said}
+        return {"access_token": token, **life, "token_type": "Bearer", "scope": "supersim-api"}
 
     def callback_headers(self, method: str, url: str, fields: dict[str, str], identity: str) -> dict[str, str]:
         """Return the headers that prove who calls back."""
