@@ -335,7 +335,7 @@ async def test_a_look_that_reads_nothing_ends_a_while_after_its_time(hangs):
     api.hangs = hangs
     api.error = TooManyRequestsError("busy", request="GET", verdict=Verdict.TRY_AGAIN, status=429)
     began = now()
-    with pytest.raises(StatusesUnreadableError) as failure:
+    with anyio.fail_after(WEEK), pytest.raises(StatusesUnreadableError) as failure:
         await Watcher(api).look(["HG1"], pause=5, timeout=3, on_read=lambda _: None)
 
     assert now() - began == pytest.approx(3 + watch.GRACE, abs=0.1)
