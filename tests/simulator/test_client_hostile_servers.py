@@ -211,6 +211,8 @@ async def test_the_vendors_words_are_cut_and_cannot_forge_a_line(field):
         ("https://www.twilio.com/docs/errors/83600", True),
         ("http://example.com/errors/1", True),
         ("javascript:alert(1)", False),
+        ("javascript://example.com/%0aalert(1)", False),
+        ("ftp://example.com/errors/1", False),
         ("file:///etc/passwd", False),
         ("https://", False),
         ("https://[", False),
