@@ -33,10 +33,17 @@ def files(*, read: str | None, written: str | None) -> OperatorLineage[Any, Any]
 
 
 def _dataset(path: str) -> Dataset:
-    """Name a file as OpenLineage does: ``file`` and its path, or ``s3://bucket`` and its key."""
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
+    namespace, name = name_of(path)
+    return Dataset(namespace=namespace, name=name)
+
+
+def name_of(path: str) -> tuple[str, str]:
+    """Name a file as OpenLineage does: ``file`` and its path, or ``s3://bucket`` and its key."""
     place = ObjectStoragePath(path)
-    if not place.bucket:
-        return Dataset(namespace="file", name=str(Path(place.path).absolute()))
-    return Dataset(namespace=f"{_SCHEMES.get(place.protocol, place.protocol)}://{place.bucket}", name=place.key)
+    bucket = place.bucket.rpartition("@")[2]  # Airflow 2 leaves the connection's id in front of it
+    if not bucket:
+        local = place.path if "://" in path else path  # Airflow 2 takes a relative path for one below the root
+        return "file", str(Path(local).absolute())
+    return f"{_SCHEMES.get(place.protocol, place.protocol)}://{bucket}", place.key

@@ -56,7 +56,8 @@ class Storage:
         self.is_local = url.scheme in ("", "file", "local")
         try:
             path = ObjectStoragePath(given)
-            self.path = str(path.path)
+            # Airflow 2 takes a relative path for one below the root.
+            self.path = str(path.path) if url.scheme else given
             self.fs: Any = path.fs
         except (ImportError, ValueError, AirflowNotFoundException) as error:
             package = PACKAGES.get(url.scheme)

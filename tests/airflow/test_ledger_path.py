@@ -6,6 +6,7 @@ from features import airflow_is
 from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 from airflow_provider_supersim.runs.rollout import PROGRESS_KEY
+from airflow_provider_supersim.runs.storage import Storage
 from airflow_provider_supersim.runs.stores import ObjectStorageStore
 
 TARGETS = ["device-0001", "device-0002", "device-0003"]
@@ -103,6 +104,14 @@ def test_a_rollout_does_not_fail_when_only_its_progress_cannot_be_recorded(world
     assert played.tasks["roll_out"].state == "success"
     assert played.lines("No space left on device [progress-not-recorded]")
     assert [len(world.commands(sim)) for sim in TARGETS] == [1, 1, 1]
+
+
+def test_a_relative_path_is_in_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    storage = Storage("ledger_path", "ledgers")
+    storage.make_folder(storage.path)
+
+    assert (tmp_path / "ledgers").is_dir()
 
 
 @pytest.mark.parametrize(
