@@ -133,8 +133,8 @@ class RolloutRun:
                     step, over = await self._wait_here(step, ledger, here)
                     if here < left and not over:
                         break
-        except SuperSimError:
-            await rollout.look_once()
+        except SuperSimError as error:
+            await rollout.look_once(error)
             raise
         await self._say(rollout, rate=None)
         if isinstance(step, Wait):

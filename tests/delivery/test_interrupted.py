@@ -239,3 +239,29 @@ async def test_a_store_that_fails(simulator: Simulator, writes: int) -> None:
     assert commands_by_device(simulator).keys() <= known.keys()
 
     assert_each_got_one(simulator, await the_next_try(simulator, TextStore(texts=failing.texts)))
+
+
+@pytest.mark.anyio
+async def test_a_store_that_fails_after_credentials_were_withdrawn_hides_nothing(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both are told: the task fails for the credentials, as a retry that waits for the storage would not help."""
+    simulator.faults({"kind": "error_before", "status": 401, "skip": 30, "path": "/v1/"})
+
+    class FailingAfterRefusal(TextStore):
+        def set(self, key: str, value: Any) -> None:
+            if any(one["status"] == 401 for one in simulator.requests()["counts"]):
+                raise OSError("the store is away")
+            super().set(key, value)
+
+    store = FailingAfterRefusal()
+    async with open_client(simulator.url) as client:
+        one = rollout(client, await Ledger.open(store, clears=0, restart=False), TARGETS, WAVES)
+        with pytest.raises(AuthenticationError) as error:
+            await one.advance()
+        await one.look_once(error.value)
+
+    said = [record.getMessage() for record in caplog.records if "[ledger-not-written]" in record.getMessage()]
+    assert len(said) == 2  # at the end of sending, and after the last look
+    assert all("the store is away" in words for words in said)
+    assert_each_got_one(simulator, await the_next_try(simulator, TextStore(texts=store.texts)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import anyio
@@ -12,6 +13,7 @@ from airflow_provider_supersim.api.errors import AuthenticationError, SuperSimEr
 from airflow_provider_supersim.api.models import IpCommand
 from airflow_provider_supersim.delivery.once.before import Bound
 from airflow_provider_supersim.delivery.once.job import Job, NotNow
+from airflow_provider_supersim.delivery.once.last_save import save_last
 from airflow_provider_supersim.delivery.once.ledger import CHUNK, Ledger
 from airflow_provider_supersim.delivery.once.outcomes import Outcomes
 from airflow_provider_supersim.delivery.once.recognise import fingerprint
@@ -95,7 +97,7 @@ class Dispatcher:
             for job in self._take_from_queue(lambda _: True):
                 self._outcomes.withdraw(job, ENDED)
             with anyio.move_on_after(SAVE_WITHIN, shield=True):
-                await self._ledger.save_changed()
+                await save_last(self._ledger, after=sys.exc_info()[1])
 
     async def recall(self, which: Callable[[Device], bool], why: str) -> None:
         """Take commands back that have not left, at once, wherever they wait for their turn.

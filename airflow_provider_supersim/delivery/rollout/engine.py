@@ -130,9 +130,12 @@ class Rollout:
             await self._remember(self._state.step)
         return await self._end()
 
-    async def look_once(self) -> None:
-        """Read the statuses that can still be read, after an error has ended the try."""
-        await self._statuses.last_look(self._all)
+    async def look_once(self, error: BaseException) -> None:
+        """Read the statuses that can still be read.
+
+        :param error: what has ended the try
+        """
+        await self._statuses.last_look(self._all, after=error)
 
     def _positions(self, start: int, end: int) -> Positions:
         return Positions(

@@ -9,6 +9,7 @@ import anyio
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.models import Direction
 from airflow_provider_supersim.delivery.once.before import until_older
+from airflow_provider_supersim.delivery.once.last_save import save_last
 from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.delivery.state.positions import Positions
 from airflow_provider_supersim.delivery.waiting.watcher import Watcher
@@ -61,12 +62,15 @@ class Statuses:
             )
         await self._ledger.save_changed()
 
-    async def last_look(self, devices: Positions) -> None:
-        """Read the statuses that can still be read, after an error has ended the try."""
+    async def last_look(self, devices: Positions, *, after: BaseException) -> None:
+        """Read the statuses that can still be read.
+
+        :param after: the error that has ended the try
+        """
         with anyio.move_on_after(LAST_LOOK):
             if sids := await devices.open_sids(LOOKED_AT):
                 await self._watcher.wait(sids, interval=1, timeout=0, on_read=self._ledger.settle)
-        await self._ledger.save_changed()
+        await save_last(self._ledger, after=after)
 
     async def _read_list(self) -> None:
         """Tell the ledger of each of its commands that the API's list shows, page by page."""
