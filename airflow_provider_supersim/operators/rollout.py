@@ -41,9 +41,9 @@ class SuperSimRolloutOperator(BaseOperator):
 
     :param fleet: sid (``HF…``) or unique name of a Fleet: the rollout takes all its active and ready SIMs. Exactly one
         of ``fleet``, ``targets`` and ``targets_path`` is needed (templated)
-    :param targets: list of SIMs (sid or unique name), or of dicts with ``sim`` and, if wanted, ``payload``,
-        ``payload_type``, ``device_port``, ``timezone`` and further columns for the template (templated, except a
-        row's own ``payload``, which is data)
+    :param targets: list of SIMs (sid or unique name), or of rows. A row is a dict with ``sim`` and, if wanted,
+        ``payload``, ``payload_type``, ``device_port`` and ``timezone``; further columns are for the template
+        (templated, except a row's own ``payload``, which is data)
     :param targets_path: ``.csv`` or ``.jsonl`` file in object storage with such rows (templated)
     :param shard: ``(i, n)``: this task takes part i, from 0, of n stable parts of the targets, and 1/n of the pace;
         default: all targets (not templated)

@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from airflow_provider_supersim.delivery.rollout.steps import End
     from airflow_provider_supersim.runs.arguments import RolloutArguments
 
-CAUSES = 10  # that the log names at the end, the most frequent first
-CAUSES_IN_LINE = 3  # that an error names in one line
-NAMED = 5  # devices that the log names for each cause
+#: Causes that the log names, the most frequent first.
+CAUSES = 10
+#: Causes that an error names in one line.
+CAUSES_IN_LINE = 3
+#: Devices that the log names for each cause.
+NAMED = 5
+#: Airflow's key for what a task returns.
 SUMMARY_KEY = "return_value"
 
 

@@ -20,13 +20,13 @@ from airflow_provider_supersim.api.models import Direction, IpCommand
 
 #: Seconds by which the clocks of the API's own servers may differ.
 CLOCK_SKEW = 2
-#: Newest first, after this many older commands in a row the list holds nothing of ours.
+#: After this many older commands in a row, a list that is newest first holds nothing of ours.
 OLD_ENOUGH = 200
 #: Seconds for which a bound is good enough for the next chunk.
 FRESH = 10.0
-#: Commands in one page, and the number of dates from which a bound is taken: one date that is wrong changes nothing.
+#: Commands in one page, and the number of dates that make a bound: one date that is wrong changes nothing.
 ROWS = 100
-#: Most marks in a chunk: the commands of the last seconds of an account at full speed.
+#: Maximum number of marks in a chunk: the commands of the last seconds of an account at full speed.
 MOST_MARKS = 400
 MARK = 8  # characters
 
@@ -35,7 +35,7 @@ class Before(msgspec.Struct, frozen=True):
     """What was in the list before some commands left.
 
     :ivar since: a time by the API's ``date_created``, in seconds since 1970, before which they were not created
-    :ivar marks: of commands about as new as that which the list showed already, one after the other
+    :ivar marks: one mark after the other, for each command about that new that the list showed already
     """
 
     since: int
@@ -90,7 +90,7 @@ async def until_older(commands: AsyncIterator[IpCommand], since: int) -> AsyncIt
     order, older = Order(), 0
     async for command in commands:
         order.note(command.date_created)
-        if command.date_created is not None:  # a null neither is old nor ends a row of old ones
+        if command.date_created is not None:  # a null tells nothing: the count goes on with the next row
             older = older + 1 if command.date_created.timestamp() < since - CLOCK_SKEW else 0
         if older >= OLD_ENOUGH and order.newest_first:
             return
@@ -146,7 +146,8 @@ class Bound:
                 since = _middle(rows[: ROWS // 2]) if since is None else since
                 if since is not None and Before(since).is_older(command):
                     break
-        if since is None:  # a short list, or one that is not newest first
+        if since is None:
+            # A short list, or one that is not newest first. If its rows are too many to mark, its newest date counts.
             since = max(_dates(rows), default=0) if len(rows) > MOST_MARKS else (_middle(rows) or 0)
         recent = [row for row in rows if row.sid and not Before(since).is_older(row) and not self._has(row.sid)]
         self._newest_marked = max(_dates(recent), default=0)

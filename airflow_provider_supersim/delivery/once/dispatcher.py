@@ -32,7 +32,7 @@ SAVE_WITHIN = 5.0  # seconds that a task which is being killed may still take to
 class Dispatcher:
     """Sends commands through one client and one ledger.
 
-    :param concurrency: most commands under way at once
+    :param concurrency: maximum number of commands under way at once
     :param lag: seconds for which the API's list may not yet show a command that was accepted; default 30
     :param on_accepted: called with each command that the API accepts
     :param on_refused: called with each device whose command the API refuses, and with the refusal
@@ -54,8 +54,7 @@ class Dispatcher:
         self._ledger = ledger
         self._concurrency = concurrency
         self._may_leave = may_leave
-        # No more is written ahead than fits in here. asyncio's own queue: anyio's stream took a tenth of a command's
-        # CPU.
+        # No more is written ahead than fits in here.
         self._queue: asyncio.Queue[Job] = asyncio.Queue(CHUNK)
         self._with_workers: set[Job] = set()
         self._bound = Bound(client, ledger.has_sid)
@@ -104,7 +103,7 @@ class Dispatcher:
 
         What is under way ends and is recorded; what is looked up is looked up to the end.
 
-        :param which: says for a device whether its command is taken back
+        :param which: returns true for each device whose command is taken back
         :param why: for the ledger
         """
         recalled = self._take_from_queue(which)
@@ -214,5 +213,6 @@ class Dispatcher:
 
 
 def _first(errors: ExceptionGroup[Exception]) -> Exception:
+    """Return the first error. The others came while the other workers were ended."""
     error = errors.exceptions[0]
     return _first(error) if isinstance(error, ExceptionGroup) else error

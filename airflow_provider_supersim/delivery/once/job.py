@@ -9,8 +9,8 @@ import anyio
 from airflow_provider_supersim.api.errors import SuperSimError
 from airflow_provider_supersim.delivery.state.device import Device, Entry
 
-#: Times that one command is sent whose outcome stays unknown each time, and that the list never shows. With the default
-#: lag that takes five minutes.
+#: Maximum number of sendings of a command that never gets a reply and that the list never shows. With the default lag
+#: that takes five minutes.
 MOST_SENDINGS = 10
 
 
@@ -21,6 +21,8 @@ class NotNow(Exception):  # noqa: N818  # it is no error
 class Job:
     """A command, its entry, and what is known of its sendings.
 
+    :param tried: an earlier try may have sent it
+
     :ivar tried: it was sent at least once, or taken back
     :ivar left: its request may have reached the API
     :ivar recalled: why it is taken back; empty if it is not
@@ -28,9 +30,9 @@ class Job:
     :ivar unknown_since: since when its outcome is not known, by the monotonic clock
     :ivar suspects: sids of commands in the API's list that could be this one, and need not be
     :ivar suspected_since: since when these are known, by the monotonic clock
-    :ivar alone: sendings of unknown outcome while other commands were accepted
-    :ivar in_vain: such sendings in a row while none was accepted: an outage, which says nothing against this command
-    :ivar scope: of the worker that has it, which :meth:`recall` cancels
+    :ivar alone: sendings without a reply while the API accepted other commands
+    :ivar in_vain: sendings without a reply in a row while it accepted none: an outage, not this command's fault
+    :ivar scope: the cancel scope of the worker that has it
     """
 
     __slots__ = (

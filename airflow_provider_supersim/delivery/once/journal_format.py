@@ -29,10 +29,10 @@ META_UPGRADES: dict[int, Upgrade] = {}
 #: The same for chunks.
 CHUNK_UPGRADES: dict[int, Upgrade] = {}
 
-#: Most bytes of JSON for the entries of a chunk. Airflow's task state store complains above 65,535, and 3,200 are for
-#: marks.
+#: Maximum number of bytes of JSON for the entries of a chunk. Airflow's task state store complains above 65,535, and
+#: 3,200 are for marks.
 CHUNK_BYTES = 61_700
-#: Most bytes of an entry, without the device's name and the sids of earlier attempts.
+#: Maximum number of bytes of an entry, without the device's name and the sids of earlier attempts.
 ENTRY_BYTES = 205
 SID_BYTES = 38
 ERROR_BYTES = 82

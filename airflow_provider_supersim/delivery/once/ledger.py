@@ -1,8 +1,8 @@
 """What has been attempted, written before it happens.
 
-The API accepts a POST and does not tell later who asked, so the ledger remembers. It keeps commands in chunks of some
-hundreds. A chunk is written before its first command leaves, again when the outcome of each command is known, and
-again when statuses have moved. A process that dies in between leaves entries that are *about to be sent*. The next try
+The API accepts a POST and does not tell later who asked, so the ledger remembers. It keeps commands in chunks of up to
+250. A chunk is written before its first command leaves, again when the outcome of each command is known, and again when
+statuses have moved. A process that dies in between leaves entries that are *about to be sent*. The next try
 looks these up in the API before it sends anything.
 """
 
@@ -23,10 +23,10 @@ from airflow_provider_supersim.delivery.state.device import Device, Entry
 from airflow_provider_supersim.delivery.state.states import State
 from airflow_provider_supersim.delivery.state.working_set import WorkingSet
 
-#: Most commands in a chunk: its three or four writes come to about 0.3 ms a command. A chunk with long names, or with
-#: many earlier attempts, has fewer, so that it stays below CHUNK_BYTES.
+#: Maximum number of commands in a chunk: its three or four writes take about 0.3 ms a command. A chunk with long names,
+#: or with many earlier attempts, has fewer, so that it stays below CHUNK_BYTES.
 CHUNK = 250
-#: Why the outcome of a command is unknown that has a sid.
+#: Why the outcome of a command with a sid is unknown.
 GONE = "accepted, but the API has no record of the command any more (404)"
 
 
@@ -61,7 +61,7 @@ class Ledger:
         async for entry in journal.read_former():
             ledger.working_set.keep_sids(filter(None, [entry.sid, *entry.earlier]))
         async for entries in journal.read_chunks():
-            ledger._take_in(entries)
+            ledger._load_chunk(entries)
         return ledger
 
     @property
@@ -164,22 +164,29 @@ class Ledger:
         """
         await self._journal.check_held()
 
+    def unreadable(self, what: str) -> JournalError:
+        """Return the error for a :attr:`state` that its owner cannot read.
+
+        :param what: what is wrong, e.g. ``the rollout's state is damaged``
+        """
+        return self._journal.unreadable(what)
+
     def accept(self, entry: Entry, command: IpCommand) -> None:
         """Note that the API has accepted a command."""
         self.commands += 1
-        self._take(entry, command)
+        self._record(entry, command)
 
     def settle(self, command: IpCommand) -> None:
         """Note the status of a command that was accepted before. Commands of others are ignored."""
         entry = self.working_set.open_entry(str(command.sid))
         if entry and command.status.value != entry.status:
-            self._take(entry, command)
+            self._record(entry, command)
 
     def refuse(self, entry: Entry, error: Exception) -> None:
         """Note that the API refused a command."""
         self._move(entry, State.REFUSED, shorten(str(error)))
 
-    def lose(self, entry: Entry, why: str) -> None:
+    def leave_unknown(self, entry: Entry, why: str) -> None:
         """Note that it cannot be told what became of a command. It is not sent again."""
         self._move(entry, State.UNKNOWN, shorten(why))
 
@@ -187,7 +194,7 @@ class Ledger:
         """Note that the API has no command of this sid any more, although it accepted it."""
         entry = self.working_set.open_entry(sid)
         if entry:
-            self.lose(entry, GONE)
+            self.leave_unknown(entry, GONE)
 
     def withdraw(self, entry: Entry, why: str) -> None:
         """Note that a command was certainly not accepted and is no longer being sent."""
@@ -205,7 +212,7 @@ class Ledger:
         self.working_set.update(entry)
         return changed
 
-    def _take(self, entry: Entry, command: IpCommand) -> None:
+    def _record(self, entry: Entry, command: IpCommand) -> None:
         entry.sid, entry.sim_sid = command.sid, command.sim_sid
         entry.sent_at = int(command.date_created.timestamp()) if command.date_created else None
         if command.status.settled and command.date_updated:
@@ -232,20 +239,13 @@ class Ledger:
             earlier=(*last.earlier, last.sid) if last.sid else last.earlier,
         )
 
-    def _take_in(self, entries: list[Entry]) -> None:
+    def _load_chunk(self, entries: list[Entry]) -> None:
         """Take the entries of a chunk that was read. They replace those of earlier chunks."""
         for last in filter(None, (self.entry(entry.sim) for entry in entries)):
             self._count(last, -1)
         for entry in entries:
             self._count(entry, 1)
         self.working_set.put(entries)
-
-    def unreadable(self, what: str) -> JournalError:
-        """Return the error for a :attr:`state` that its owner cannot read.
-
-        :param what: what is wrong, e.g. ``the rollout's state is damaged``
-        """
-        return self._journal.unreadable(what)
 
     def _count(self, entry: Entry, sign: int) -> None:
         self.statuses[entry.status] += sign

@@ -33,7 +33,7 @@ async def send_once(
 ) -> tuple[IpCommand, bool]:
     """Send a command, unless it was sent before. A command that failed is sent again.
 
-    :param lag: as of :class:`Dispatcher`; a read by sid may lag as long
+    :param lag: seconds for which list and read by sid may not yet show a command that was accepted; default 30
     :return: the command, and whether it was sent just now
     :raises SuperSimError: the API refused it, or could not be reached
     :raises OutcomeUnknownError: it cannot be told whether the API accepted it, or the API has it no more

@@ -84,10 +84,10 @@ class Outcomes:
         self.outage.conclude(job, time.monotonic())
         self._ledger.withdraw(job.entry, why)
 
-    def lose(self, job: Job, why: str) -> None:
+    def leave_unknown(self, job: Job, why: str) -> None:
         """Note that it cannot be told whether a command was accepted."""
         self.outage.conclude(job, time.monotonic())
-        self._ledger.lose(job.entry, why)
+        self._ledger.leave_unknown(job.entry, why)
 
     def no_reply(self, job: Job, error: SuperSimError, look_up: float) -> None:
         """Note that a command left and got no reply.

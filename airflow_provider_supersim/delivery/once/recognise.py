@@ -1,7 +1,7 @@
 """Whether a command in the API's list is one of ours: it is, it is not, or the row cannot tell. A null proves nothing.
 
-The API has no idempotency key to ask by. A command is recognised by its SIM, by its port, by the bytes that the device
-gets, and by its creation after what was there before we sent.
+The API has no idempotency key to ask by. A command is recognised by its SIM, its port, and the bytes that the device
+gets. It was created after what the list held before we sent.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Row:
     def _content(self, wanted: Wanted) -> Answer:
         ours = wanted.entry.content
         if self._fingerprints is not None:
-            return _all_any(one == ours for one in self._fingerprints)
+            return _combined(one == ours for one in self._fingerprints)
         request = wanted.request
         if fingerprint(request) != ours:
             return Answer.CANNOT_TELL  # of what an earlier try has sent, only the fingerprint is known
@@ -128,7 +128,8 @@ def _from_base64(text: str) -> bytes | None:
         return None
 
 
-def _all_any(same: Iterable[bool]) -> Answer:
+def _combined(same: Iterable[bool]) -> Answer:
+    """Return what several readings of a row say together: each is the same as ours, or is not."""
     known = set(same)
     if known == {True}:
         return Answer.IS

@@ -1,7 +1,7 @@
 """Look up in the API's list what became of commands whose outcome is unknown.
 
-There are three answers: it is there, it is not there, and the list cannot tell. Only a list that was read past the time
-of the sending, and holds nothing that could be the command, says that it is not there.
+There are three answers: it is there, it is not there, and the list cannot tell. It is not there only if the list was
+read past the time of the sending and holds nothing that could be the command.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class _Walk:
         if any(row.command.sim_iccid for row in rows):
             await self._book.learn(self._client, [one.sim for one in wanted])
         answers = [(row, [(one, min(self._goes_to(row, one), row.may_be(one))) for one in wanted]) for row in rows]
-        for row, of_each in answers:  # first those that are somebody's: then they are nobody else's
+        for row, of_each in answers:  # first the sure ones, so that no other command may claim their rows
             self._compare(row, [(one, answer) for one, answer in of_each if answer is Answer.IS])
         for row, of_each in answers:
             self._compare(row, of_each)

@@ -21,7 +21,7 @@ from airflow_provider_supersim.words import count, duration
 log = logging.getLogger(__name__)
 
 NAMED = 5  # devices in one message
-#: Why a command is not sent again, and not known to be accepted.
+#: Why the outcome of a command without a sid is unknown.
 CANNOT_TELL = "not known whether the API accepted it: its list has a row that may be it"
 
 
@@ -87,7 +87,7 @@ class UnknownOutcomes:
         overdue = [job for job in self._jobs.values() if now - job.unknown_since >= self._lag]
         for job in overdue:
             self._suspect(job, look.suspects[job.device.sim], now)
-        self._lose([job for job in overdue if job.suspects and now - job.suspected_since >= self._lag])
+        self._leave_unknown([job for job in overdue if job.suspects and now - job.suspected_since >= self._lag])
         await self._ledger.save_changed()
         await self._end_not_accepted([job for job in overdue if not job.suspects])
 
@@ -101,13 +101,13 @@ class UnknownOutcomes:
         else:
             job.suspects, job.suspected_since = frozenset(suspects), now
 
-    def _lose(self, jobs: list[Job]) -> None:
+    def _leave_unknown(self, jobs: list[Job]) -> None:
         """End jobs of which it cannot be told whether they were accepted."""
         if not jobs:
             return
         for job in jobs:
             del self._jobs[job.device.sim]
-            self._outcomes.lose(job, CANNOT_TELL)
+            self._outcomes.leave_unknown(job, CANNOT_TELL)
             self._outcomes.finish()
         log.warning(
             "%s: not known whether the API accepted the command, so it is not sent again: %s. Rows of the API's list "

@@ -47,7 +47,7 @@ class Rules(msgspec.Struct, frozen=True):
 
     :ivar waves: how far each wave reaches, see :func:`~airflow_provider_supersim.delivery.rollout.waves.wave_ends`
     :ivar gate: what must hold after a wave, so that the next one leaves
-    :ivar attempts: most commands to one device whose command fails, the first included
+    :ivar attempts: maximum number of commands to one device whose command fails, the first included
     :ivar attempt_delay: seconds between two attempts of a wave
     :ivar wave_timeout: seconds to wait for the final statuses of a wave
     :ivar window: the hours in which commands may leave; ``None`` for any time
@@ -67,7 +67,7 @@ class Rollout:
     :param ledger: its working set holds the devices, in an order that is the same in every try
     :param client: for the account, open
     :param watcher: reads the statuses; it may be shared with others that wait for the same account
-    :param concurrency: most requests under way at once
+    :param concurrency: maximum number of requests under way at once
     :param fresh: a new try begins; otherwise one continues that was waiting
     :param poll_interval: seconds between two looks at statuses that could not be read
     :param holds: what else than the window may hold commands back
@@ -205,7 +205,7 @@ class Rollout:
         return {timezone: reason for timezone in timezones if (reason := self._holds.reason(timezone))}
 
     async def _lost_then_ready(self, wave: Wave) -> AsyncIterator[Device]:
-        """Yield what an earlier try died over, which is looked up at any time, and then what may leave now."""
+        """Yield devices over whose command an earlier try died, and then those that may leave now."""
         if await self._count_lost(wave):
             async for device in wave.devices.devices(LOST):
                 yield device

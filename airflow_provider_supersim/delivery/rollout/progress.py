@@ -38,8 +38,8 @@ class Progress(msgspec.Struct, kw_only=True):
 
     :ivar wave: the number of the wave that is under way, from 1
     :ivar waves: how many there are
-    :ivar counts: of all devices; the unsettled ones are waited for, those not sent have still to come
-    :ivar in_flight: how many of the unsettled ones are being sent or looked up: no reply says that they were accepted
+    :ivar counts: of all devices; ``unsettled`` ones are waited for, ``not_sent`` ones have still to come
+    :ivar in_flight: how many of the ``unsettled`` ones are being sent or looked up, and not known to be accepted
     :ivar rate: commands a second; ``None`` while it is not known
     """
 

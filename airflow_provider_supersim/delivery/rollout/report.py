@@ -20,16 +20,16 @@ from airflow_provider_supersim.words import count
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 BATCH = 20_000  # rows in memory at a time
-
+#: The API gives no reason for status ``failed``.
 FAILED = "most often no network (83401)"
 
 
 class Row(msgspec.Struct, kw_only=True):
     """One device's line in the report.
 
-    :ivar sim: as it was given; a Fleet's SIMs by their unique names, where they have one
-    :ivar sid: of the IP Command, where the API gave one
-    :ivar attempt: which attempt the row tells of, 0 where there was none
+    :ivar sim: as it was given; a Fleet's SIMs by their unique names, if they have one
+    :ivar sid: of the IP Command, if the API gave one
+    :ivar attempt: number of the attempt that the row is about; 0 if there was none
     :ivar status: the API's, or ``refused``, ``not_sent``, ``unknown``, ``unconfirmed``
     :ivar sent_at: when the API took the command, ISO 8601 in UTC
     :ivar settled_at: when its status became final
@@ -49,7 +49,7 @@ class Row(msgspec.Struct, kw_only=True):
     def build(cls, device: Device, entry: Entry | None) -> Row:
         """Make the row of a device.
 
-        :param entry: its latest, ``None`` where nothing was attempted
+        :param entry: its latest; ``None`` if nothing was attempted
         """
         if entry is None:
             return cls(sim=device.name or device.sim, sim_sid=device.sim_sid)
@@ -66,7 +66,7 @@ class Row(msgspec.Struct, kw_only=True):
 
 
 def error_of(state: str | None, error: str | None) -> str | None:
-    """Return why a device has no command that succeeded; the API gives no reason for ``failed``.
+    """Return why a device has no command that succeeded.
 
     :param state: of its entry
     :param error: of its entry
@@ -131,7 +131,7 @@ def write_report(rows: Iterable[Row], stream: IO[bytes], suffix: str) -> None:
 
     :param rows: read once, some thousands at a time
     :param suffix: what :func:`check_report_path` returned
-    :raises ValueError: for another suffix, or where ``.parquet`` lacks its library
+    :raises ValueError: for another suffix, or if the library for ``.parquet`` is missing
     """
     writers = {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": _write_parquet}
     if suffix not in writers:

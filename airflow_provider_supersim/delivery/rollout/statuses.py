@@ -14,11 +14,11 @@ from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.delivery.state.positions import Positions
 from airflow_provider_supersim.delivery.waiting.watcher import Watcher
 
-#: Most commands that are waited for by name, because their sids travel through Airflow's database. A wave ends when all
-#: have a final status, so it is enough to wait for the newest, which get theirs last. Then all are looked at.
+#: Maximum number of commands that are waited for by name: their sids travel through Airflow's database. A wave ends if
+#: all have a final status, so it is enough to wait for the newest, which get theirs last. Then all are looked at.
 WAITED_FOR = 5_000
-#: Most commands whose statuses are asked for by name: sixty megabytes of the watcher's memory. If there are more, the
-#: API's list is read first, of which nothing has to be kept.
+#: Maximum number of commands whose statuses are asked for by name: sixty megabytes of the watcher's memory. If there
+#: are more, the API's list is read first, of which nothing has to be kept.
 LOOKED_AT = 100_000
 #: Seconds for the last look when an error has ended the try. The API may be what fails.
 LAST_LOOK = 60.0
@@ -52,7 +52,7 @@ class Statuses:
             # The list may lag and lack the newest, so these are asked for by name; it has just shown the others.
             sids = await devices.open_sids(LOOKED_AT)
         if sids:
-            # Each one must be read: a gate must not judge by old news.
+            # Each one must be read, so that a gate judges by what is true now.
             await self._watcher.look(
                 sids,
                 pause=self._poll_interval,
