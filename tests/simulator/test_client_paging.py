@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 from clients import COMMANDS, client_at, client_of, listed, seen
 from raw_server import raw_server, reply
@@ -16,6 +17,9 @@ from airflow_provider_supersim.api.errors import (
 )
 
 pytestmark = pytest.mark.anyio
+
+#: Seconds after which a list that never ends fails its test.
+FOR_EVER = 60
 
 
 def token():
@@ -192,7 +196,7 @@ async def read_until_error(server, client):
         async for sim in client.iter_sims():
             found.append(sim.sid)  # noqa: PERF401  # a comprehension would lose what came before the error
 
-    with pytest.raises(UnreadableReplyError, match="the list does not end: ") as caught:
+    with anyio.fail_after(FOR_EVER), pytest.raises(UnreadableReplyError, match="the list does not end: ") as caught:
         await read()
     assert caught.value.verdict is Verdict.REFUSED
     return found, len(server.requests), str(caught.value)
