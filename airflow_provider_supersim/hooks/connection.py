@@ -110,13 +110,20 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
             self, max_concurrency=max(1, concurrency // limits.share), max_rate=rate / limits.share if rate else None
         )
 
-    def client(self, *, keep_trying: float = 120.0, wait_if_busy: float = 120.0) -> AsyncSuperSimClient:
+    def client(
+        self,
+        kind: type[AsyncSuperSimClient] = AsyncSuperSimClient,
+        *,
+        keep_trying: float = 120.0,
+        wait_if_busy: float = 120.0,
+    ) -> AsyncSuperSimClient:
         """Return a new client for the account, not yet open. All of them share one pace in this process.
 
+        :param kind: its class
         :param keep_trying: see :class:`AsyncSuperSimClient`; default 120 seconds
         :param wait_if_busy: see :class:`AsyncSuperSimClient`; default 120 seconds
         """
-        return AsyncSuperSimClient(
+        return kind(
             self.vendor,
             self.vendor.auth(self.login, self.password, auth_url=self.auth_url, timeout=self.timeout),
             base_url=self.base_url,

@@ -6,9 +6,11 @@ back (``[core] allowed_deserialization_classes``), so a result is a ``dict`` fir
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar, cast
 
-from airflow_provider_supersim.api.models import Resource
+from airflow_provider_supersim.api.client import AsyncSuperSimClient
+from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest, Resource
 
 R = TypeVar("R", bound=Resource)
 
@@ -40,3 +42,20 @@ class Result(dict[str, Any]):
 def returnable(resource: R) -> R:
     """Return the resource in a form that a task can return. Type checkers see the resource."""
     return cast("R", Result(resource))
+
+
+class ReturnableClient(AsyncSuperSimClient):
+    """A client whose results a task can return."""
+
+    async def send(self, command: IpCommandRequest, **options: Any) -> IpCommand:
+        """Send a command, as :meth:`AsyncSuperSimClient.send` does."""
+        return returnable(await super().send(command, **options))
+
+    async def _get_one(self, collection: str, sid_or_name: str, kind: type[R]) -> R:
+        return returnable(await super()._get_one(collection, sid_or_name, kind))
+
+    async def _iterate(
+        self, collection: str, query: Mapping[str, str | None], kind: type[R], page_size: int | None
+    ) -> AsyncIterator[R]:
+        async for resource in super()._iterate(collection, query, kind, page_size):
+            yield returnable(resource)

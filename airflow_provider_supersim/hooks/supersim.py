@@ -20,7 +20,7 @@ from airflow_provider_supersim.api.signatures import with_arguments_of
 from airflow_provider_supersim.hooks import connection_form as form
 from airflow_provider_supersim.hooks.blocking import Session
 from airflow_provider_supersim.hooks.connection import Account, Limits
-from airflow_provider_supersim.hooks.results import returnable
+from airflow_provider_supersim.hooks.results import ReturnableClient, returnable
 
 if TYPE_CHECKING:
     from airflow_provider_supersim.api.models import Fleet, IpCommand, Sim
@@ -38,9 +38,8 @@ class SuperSimHook(BaseHook):
     :class:`ValueError` if an argument or the connection cannot be right. The first call opens a session, which
     further calls share. It ends with :meth:`close`, or with the hook.
 
-    What the blocking methods return is a ``dict`` of JSON types, which a task can return: the next task gets the dict.
-    Its fields are attributes too, with their own types. A coroutine's result has the attributes alone: return its
-    ``to_dict()`` from a task.
+    What the methods return, blocking or not, is a ``dict`` of JSON types, which a task can return: the next task gets
+    the dict. Its fields are attributes too, with their own types.
 
     :param supersim_conn_id: id of a connection of type ``supersim``; default ``supersim_default``
     """
@@ -107,7 +106,7 @@ class SuperSimHook(BaseHook):
     @asynccontextmanager
     async def client(self) -> AsyncIterator[AsyncSuperSimClient]:
         """Open a client for coroutines, and close it at the end of the block."""
-        async with (await self.aget_account()).client() as client:
+        async with (await self.aget_account()).client(ReturnableClient) as client:
             yield client
 
     def get_conn(self) -> Session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import pickle
@@ -50,6 +51,41 @@ def test_a_task_can_return_what_the_hook_returned_and_the_next_one_reads_it(worl
     assert json.loads(json.dumps(pushed)) == pushed
     assert (pushed["sid"], pushed["status"]) == (sent["sid"], "queued")
     assert ended["read"].xcom["return_value"] == ["queued", pushed["date_created"]]
+
+
+def test_a_task_can_return_what_a_coroutine_of_the_client_returned(world, new_dag, play):
+    from airflow.providers.common.compat.sdk import task
+
+    with new_dag(default_args={"retries": 1}) as dag:
+
+        @task
+        def send():
+            async def with_client():
+                async with SuperSimHook().client() as client:
+                    command = await client.send_ip_command("device-0001", "reboot", 4000)
+                    return {
+                        "command": command,
+                        "again": await client.get_ip_command(command.sid),
+                        "sim": await client.get_sim("device-0001"),
+                        "fleet": await client.get_fleet("lab"),
+                        "sims": [sim async for sim in client.iter_sims(fleet="lab")],
+                        "fleets": [fleet async for fleet in client.iter_fleets()],
+                        "commands": [command async for command in client.iter_ip_commands()],
+                    }
+
+            return asyncio.run(with_client())
+
+        @task
+        def read(found):
+            return [found["command"]["sid"], found["again"]["sid"], found["commands"][0]["sid"], len(found["sims"])]
+
+        read(send())
+    ended = play(dag).tasks
+    assert {name: (one.state, one.tries, one.errors) for name, one in ended.items()} == {
+        name: ("success", 1, []) for name in ("send", "read")
+    }
+    (sent,) = world.commands("device-0001")
+    assert ended["read"].xcom["return_value"] == [*[sent["sid"]] * 3, len(world.sims(fleet="lab"))]
 
 
 @pytest.mark.usefixtures("world")
