@@ -33,6 +33,11 @@ from airflow_provider_supersim.delivery.waiting.watcher import StatusesUnreadabl
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 from airflow_provider_supersim.runs import sentences
 
+try:
+    from airflow.sdk.exceptions import AirflowTaskTerminated
+except ImportError:  # Airflow before 3.2
+    from airflow.exceptions import AirflowTaskTerminated  # type: ignore[no-redef]
+
 
 class SoFar(NamedTuple):
     """How far a task was when it failed.
@@ -95,7 +100,7 @@ def airflow_failures(
             "This try stopped: a newer try of the task has taken over. What this one sent is recorded, and the newer "
             "try continues from it. Nothing to do; if this happens often, workers miss their heartbeats."
         ) from error
-    except CancelledError:
+    except (CancelledError, AirflowTaskTerminated):  # Airflow 3 calls on_kill; Airflow 2 raises here too
         raise exceptions.TaskKilledError(_joined(f"Task killed while {doing()}.", *so_far().lines)) from None
     except AirflowTaskTimeout as timeout:
         words = f"execution_timeout ended the task while {doing()}."
