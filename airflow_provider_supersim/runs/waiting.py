@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
+from airflow_provider_supersim.api.errors import NotFoundError
+from airflow_provider_supersim.delivery.waiting import watcher
 from airflow_provider_supersim.delivery.waiting.watcher import GRACE, EventError, Waited, Watcher, watcher_of
 from airflow_provider_supersim.exceptions import EventUnreadableError
 from airflow_provider_supersim.runs.sentences import failed_commands
@@ -15,8 +19,11 @@ from airflow_provider_supersim.triggers.ip_command import NOT_BEFORE, SuperSimIp
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
 
+    from airflow_provider_supersim.api.models import IpCommand
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
+#: Seconds between two reads of a command that is answered 404.
+LOOK_EVERY = 2.0
 #: Seconds of each wait that a deferrable task spends in its worker. A deferral costs a new process, and most commands
 #: settle sooner.
 IN_WORKER = 10.0
@@ -84,9 +91,43 @@ def wait_here_then_defer(
     )
 
 
-def look_once(hook: SuperSimHook, sids: list[str]) -> Waited:
-    """Read each status once, and wait for none."""
-    return Waited(commands=[hook.run(AsyncSuperSimClient.get_ip_command, sid) for sid in sids])
+def look_once(hook: SuperSimHook, sids: list[str], *, timeout: float) -> Waited:
+    """Read each status once, and wait for none. A 404 counts only if it stays, as in every wait.
+
+    :param timeout: seconds after which a command that is answered 404 is left unread
+    """
+    commands: list[IpCommand] = []
+    unread: list[str] = []
+
+    async def look(client: AsyncSuperSimClient) -> None:
+        until = time.monotonic() + timeout
+        for sid in sids:
+            command = await _read_if_there(client, sid, until)
+            if command is None:
+                unread.append(sid)
+            else:
+                commands.append(command)
+
+    hook.run(look)
+    return Waited(commands=commands, unread=unread)
+
+
+async def _read_if_there(client: AsyncSuperSimClient, sid: str, until: float) -> IpCommand | None:
+    """Read a command; ``None`` if it is not there yet when the time is over.
+
+    :raises NotFoundError: it is not there for longer than a read may lag
+    """
+    gone_at = time.monotonic() + watcher.GONE_AFTER
+    while True:
+        try:
+            return await client.get_ip_command(sid)
+        except NotFoundError:
+            now = time.monotonic()
+            if now >= gone_at:
+                raise
+            if now >= until:
+                return None
+        await asyncio.sleep(min(LOOK_EVERY, gone_at - now, until - now))
 
 
 def wait_in_triggerer(

@@ -109,7 +109,7 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
         from airflow_provider_supersim.runs.waiting import look_once
 
         with self._failures(), closing(SuperSimHook(self.supersim_conn_id)) as hook:
-            return self._all_sent(look_once(hook, self._sids()))
+            return self._all_sent(look_once(hook, self._sids(), timeout=self.timeout))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
         """Continue after the trigger has fired.

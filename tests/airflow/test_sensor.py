@@ -103,18 +103,35 @@ def test_an_event_of_another_trigger_is_refused(event):
 def test_a_soft_failure_hides_nothing_that_a_person_must_correct(world, new_dag, play, monkeypatch, mode):
     wrong = json.loads(world.connection_json()) | {"password": "wrong"}
     monkeypatch.setenv("AIRFLOW_CONN_WRONG", json.dumps(wrong))
-    settings = {"poke_interval": 0.2, "timeout": 5, "retries": 1, "soft_fail": True, **MODES[mode]}
+    settings = {"poke_interval": 0.2, "timeout": 1, "retries": 1, "soft_fail": True, **MODES[mode]}
     sid = "HG" + 32 * "0"
     with new_dag(default_args=settings) as dag:
         SuperSimIpCommandSensor(task_id="refused", ip_command_sid=sid, supersim_conn_id="wrong")
         SuperSimIpCommandSensor(task_id="unknown", ip_command_sid=sid)
         SuperSimIpCommandSensor(task_id="no_sid", ip_command_sid="{{ '' }}")
     ended = play(dag).tasks
-    # Right after the POST a command may not be there yet, so a wait believes in a 404 only after some time.
-    unknown = [] if mode == "deferred" else ["unknown"]
-    wrong_ones = ["refused", "no_sid", *unknown]
+    # Right after the POST a command may not be there yet, so no mode believes in a 404 before GONE_AFTER.
+    assert ended["unknown"].state == "skipped"
+    wrong_ones = ["refused", "no_sid"]
     assert {name: ended[name].state for name in wrong_ones} == dict.fromkeys(wrong_ones, "failed")
     codes = {name: re.findall(r"\[([a-z-]+)\]$", ended[name].errors[0].splitlines()[0]) for name in wrong_ones}
-    assert codes == {"refused": ["credentials-refused"], "no_sid": ["bad-argument"]} | {
-        name: ["request-refused"] for name in unknown
-    }
+    assert codes == {"refused": ["credentials-refused"], "no_sid": ["bad-argument"]}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_command_that_is_not_there_yet_is_waited_for(world, new_dag, play, mode):
+    hook = SuperSimHook()
+    command = hook.send_ip_command("device-0001", "x", 4000)
+    hook.close()
+    world.advance(1)
+    world.faults(
+        {"kind": "error_before", "status": 404, "count": 2, "method": "GET", "path": f"/v1/IpCommands/{command.sid}"}
+    )
+    with new_dag() as dag:
+        SuperSimIpCommandSensor(
+            task_id="seen", ip_command_sid=command["sid"], poke_interval=0.2, timeout=60, **MODES[mode]
+        )
+
+    ended = play(dag).tasks["seen"]
+
+    assert (ended.state, ended.tries) == ("success", 1)
