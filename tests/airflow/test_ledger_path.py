@@ -44,18 +44,9 @@ def test_without_it_a_retry_sends_nothing(world, new_dag, play):
     assert len(world.commands("device-0001")) == 1
 
 
-@pytest.mark.skipif(airflow_is("3.0"), reason="a whole Airflow 3 is cleared in the tests of its processes")
-@pytest.mark.parametrize(("on_clear", "commands"), [("resume", [1, 2, 1]), ("restart", [2, 2, 2])])
-def test_with_it_a_clear_by_hand_is_told_from_a_retry(world, new_dag, play, tmp_path, on_clear, commands):
-    import airflow.providers.fab.auth_manager.models  # noqa: F401  # the users' table, to which notes of tasks refer
-    from airflow.models.dag import _run_task
-    from airflow.models.taskinstance import clear_task_instances
-    from airflow.utils.session import create_session
-
-    world.set_behaviour("device-0001", settle=1)
-    world.set_behaviour("device-0002", network="offline")
+def cleared_dag(new_dag, folder, on_clear):
     with new_dag(default_args={"retries": 1}) as dag:
-        task = SuperSimRolloutOperator(
+        SuperSimRolloutOperator(
             task_id="roll_out",
             targets=TARGETS,
             payload="x",
@@ -63,26 +54,51 @@ def test_with_it_a_clear_by_hand_is_told_from_a_retry(world, new_dag, play, tmp_
             poll_interval=0.1,
             deferrable=True,
             max_failure_ratio=1,
-            ledger_path=str(tmp_path),
+            ledger_path=str(folder),
             on_clear=on_clear,
         )
+    return dag
+
+
+def clear_and_run(dag, *, running=False):
+    """Clear the task with Airflow's own function, and run what it leads to.
+
+    :param running: the task runs while it is cleared
+    """
+    import airflow.providers.fab.auth_manager.models  # noqa: F401  # the users' table, to which notes of tasks refer
+    from airflow.models.dag import _run_task
+    from airflow.models.taskinstance import clear_task_instances
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        (ti,) = dag.get_last_dagrun(session=session, include_externally_triggered=True).get_task_instances(
+            session=session
+        )
+        ti.task = dag.get_task(ti.task_id)
+        if running:
+            ti.state, ti.job_id = "running", 1
+        clear_task_instances([ti], session, dag=dag)
+        session.commit()
+        assert (ti.state == "restarting") is running
+        ti.try_number += 1
+        ti.state = "scheduled"
+        _run_task(ti=ti, inline_trigger=True, session=session)
+        assert ti.state == "success"
+
+
+@pytest.mark.skipif(airflow_is("3.0"), reason="a whole Airflow 3 is cleared in the tests of its processes")
+@pytest.mark.parametrize(("on_clear", "commands"), [("resume", [1, 2, 1]), ("restart", [2, 2, 2])])
+def test_with_it_a_clear_by_hand_is_told_from_a_retry(world, new_dag, play, tmp_path, on_clear, commands):
+    world.set_behaviour("device-0001", settle=1)
+    world.set_behaviour("device-0002", network="offline")
+    dag = cleared_dag(new_dag, tmp_path, on_clear)
     played = play(dag)
     assert played.tasks["roll_out"].state == "success"
     assert played.lines("Deferred, without a worker slot")
     assert [len(world.commands(sim)) for sim in TARGETS] == [1, 1, 1]
 
     world.set_behaviour("device-0002", network="online")
-    with create_session() as session:
-        (ti,) = dag.get_last_dagrun(session=session, include_externally_triggered=True).get_task_instances(
-            session=session
-        )
-        ti.task = task
-        clear_task_instances([ti], session, dag=dag)
-        session.commit()
-        ti.try_number += 1
-        ti.state = "scheduled"
-        _run_task(ti=ti, inline_trigger=True, session=session)
-        assert ti.state == "success"
+    clear_and_run(dag)
     assert [len(world.commands(sim)) for sim in TARGETS] == commands
 
 
@@ -104,6 +120,16 @@ def test_a_rollout_does_not_fail_when_only_its_progress_cannot_be_recorded(world
     assert played.tasks["roll_out"].state == "success"
     assert played.lines("No space left on device [progress-not-recorded]")
     assert [len(world.commands(sim)) for sim in TARGETS] == [1, 1, 1]
+
+
+@pytest.mark.skipif(airflow_is("3.0"), reason="a whole Airflow 3 is cleared in the tests of its processes")
+def test_a_clear_while_the_task_runs_is_a_retry(world, new_dag, play, tmp_path):
+    dag = cleared_dag(new_dag, tmp_path, "restart")
+    play(dag)
+
+    clear_and_run(dag, running=True)
+
+    assert [len(world.commands(sim)) for sim in TARGETS] == [1, 1, 1]  # Airflow shows no difference to a retry
 
 
 def test_a_relative_path_is_in_the_working_folder(tmp_path, monkeypatch):
