@@ -19,6 +19,7 @@ from airflow_provider_supersim.api.errors import (
     SuperSimError,
     TooManyRequestsError,
 )
+from airflow_provider_supersim.api.failing import Failing
 from airflow_provider_supersim.api.models import Fleet, IpCommand, IpCommandRequest, Resource, Sim
 from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.api.paging import Pages
@@ -77,6 +78,7 @@ class AsyncSuperSimClient:
         self._transport = Transport(ca_bundle, auth.redact)
         self._keep_trying = keep_trying
         self._wait_if_busy = wait_if_busy
+        self._failing = Failing(httpx.URL(self._endpoint.origin).netloc.decode(), keep_trying)
         self._small_pages: set[str] = set()  # lists whose documented page size the API refused
         self._skipped: set[str] = set()  # lists with rows that could not be read; each is said once
 
@@ -241,25 +243,39 @@ class AsyncSuperSimClient:
         came_back: Callable[[], None] = _nothing,
     ) -> T:
         """Make the request, and make it again as long as that is safe and may help."""
+        attempts: list[float] = []  # when each began; before that, the request may wait long for its turn
 
         async def attempt() -> T:
+            attempts.append(time.monotonic())
             return read(await self._authorized(request, may_leave, came_back), kind, self._auth.redact)
 
-        failed_at: float | None = None  # the first time: until then the request may wait long for its turn
+        failed_at: float | None = None  # the first time
         longest = FIRST_PAUSE
-        while True:
-            try:
-                return await self._pace.run(attempt, rated=rated)
-            except SuperSimError as error:
-                now = time.monotonic()
-                failed_at = now if failed_at is None else failed_at
-                patience = self._wait_if_busy if isinstance(error, TooManyRequestsError) else self._keep_trying
-                pause = max(_jitter(longest), error.retry_after or 0.0)
-                if not error.retryable or now + pause >= failed_at + patience:
-                    raise
-            came_back()
-            await anyio.sleep(pause)
-            longest = min(2 * longest, LONGEST_PAUSE)
+        answered = False
+        try:
+            while True:
+                try:
+                    answer = await self._pace.run(attempt, rated=rated)
+                except SuperSimError as error:
+                    now = time.monotonic()
+                    failed_at = now if failed_at is None else failed_at
+                    busy = isinstance(error, TooManyRequestsError)
+                    pause = max(_jitter(longest), error.retry_after or 0.0)
+                    patience = self._wait_if_busy if busy else self._keep_trying
+                    if not error.retryable or now + pause >= failed_at + patience:
+                        error.tried_for = now - attempts[0] if len(attempts) > 1 else 0.0
+                        raise
+                    if not busy:  # the pace speaks of 429
+                        self._failing.failed(request, error, attempts[0], now)
+                else:
+                    answered = True
+                    return answer
+                came_back()
+                await anyio.sleep(pause)
+                longest = min(2 * longest, LONGEST_PAUSE)
+        finally:
+            if failed_at is not None:
+                self._failing.ended(request, time.monotonic(), answered=answered)
 
     async def _authorized(
         self, request: httpx.Request, may_leave: Callable[[], None], came_back: Callable[[], None]

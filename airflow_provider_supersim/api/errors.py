@@ -37,6 +37,7 @@ class SuperSimError(Exception):
     :ivar message: the vendor's words; this provider's if the vendor said nothing
     :ivar more_info: the vendor's page on the code; ``None`` if the reply named none
     :ivar retry_after: seconds that the vendor asked to wait; ``None`` if it did not ask
+    :ivar tried_for: seconds from the first attempt to the end of the last; 0 if the request was made once
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class SuperSimError(Exception):
         self.code = code
         self.more_info = more_info
         self.retry_after = retry_after
+        self.tried_for = 0.0
         super().__init__(message)
 
     @property

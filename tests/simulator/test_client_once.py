@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from types import SimpleNamespace
 
 import anyio
@@ -10,7 +11,13 @@ from clients import COMMANDS, client_at, client_of, seen
 from raw_server import raw_server, reply
 
 from airflow_provider_supersim.api import client as client_module
-from airflow_provider_supersim.api.errors import SuperSimError, TooManyRequestsError, Verdict
+from airflow_provider_supersim.api.errors import (
+    NotConnectedError,
+    ServerError,
+    SuperSimError,
+    TooManyRequestsError,
+    Verdict,
+)
 from airflow_provider_supersim.api.models import IpCommandRequest
 
 pytestmark = pytest.mark.anyio
@@ -213,3 +220,43 @@ async def test_a_command_that_is_held_back_does_not_leave(supersim_simulator, ve
         with pytest.raises(TooLateError):
             await client.send(IpCommandRequest.build("device-0001", "x", 1), may_leave=hold_back)
     assert seen(supersim_simulator, "POST", COMMANDS) == []
+
+
+READS = {"kind": "error_before", "method": "GET"}
+
+
+@pytest.fixture
+def said(caplog):
+    """Return a function that returns what was said of requests that fail."""
+    return lambda: [one.getMessage() for one in caplog.records if "[api-failing]" in one.getMessage()]
+
+
+async def test_a_read_that_fails_for_long_is_said_and_so_is_its_end(supersim_simulator, monkeypatch, pauses, said):
+    monkeypatch.setattr(client_module, "_jitter", lambda longest: longest)
+    supersim_simulator.faults({**READS, "status": 503, "count": 14})
+    async with client_of(supersim_simulator) as client:
+        await client.get_sim("device-0001")
+    host = supersim_simulator.url.rpartition("/")[2]
+    assert [line.partition(" for ")[0] for line in said()[:2]] == 2 * [f"{host} has been failing"]
+    assert "answered 503" in said()[0]
+    assert said()[2:] == [f"{host} answers again, after 1 minute 36 seconds [api-failing]"]
+    assert sum(pauses) == 95.75
+
+
+async def test_a_host_that_refuses_connections_is_said_and_the_error_knows_for_how_long_it_was_tried(pauses, said):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        host = f"127.0.0.1:{taken.getsockname()[1]}"
+    async with client_at(f"http://{host}", keep_trying=120) as client:
+        with pytest.raises(NotConnectedError) as caught:
+            await client.send_ip_command("device-0001", "x", 1)
+    assert {line.partition(" for ")[0] for line in said()} == {f"{host} has not been reachable"}
+    assert 1 <= len(said()) <= 2
+    assert caught.value.tried_for == sum(pauses) > 100
+
+
+async def test_an_error_of_the_only_attempt_was_not_tried_for_any_time(supersim_simulator):
+    supersim_simulator.faults({**READS, "status": 503})
+    async with client_of(supersim_simulator, keep_trying=0) as client:
+        with pytest.raises(ServerError) as caught:
+            await client.get_sim("device-0001")
+    assert caught.value.tried_for == 0
