@@ -110,7 +110,6 @@ class SuperSimIpCommandOperator(BaseOperator):
         self._hook: SuperSimHook | None = None
         self._doing = "nothing had been sent yet"
         self._accepted = False
-        self._has_ledger = False
 
     def render_template(
         self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
@@ -134,17 +133,19 @@ class SuperSimIpCommandOperator(BaseOperator):
     def _execute(self, context: Context, push_link: Callable[[str | None], None]) -> dict[str, Any]:
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
         from airflow_provider_supersim.runs import sentences
-        from airflow_provider_supersim.runs.stores import has_ledger, store_for
+        from airflow_provider_supersim.runs.stores import store_for
         from airflow_provider_supersim.runs.waiting import wait_here_then_defer, wait_in_worker
 
         self._hook = hook = SuperSimHook(self.supersim_conn_id)
         with self._failures(lambda: self._doing), closing(hook):
             arguments = self._arguments()
-            self._has_ledger = has_ledger(context, arguments.ledger_path)
             store = store_for(context, arguments.ledger_path, self.log)
-            self._doing = sentences.sending(self.sim, ledger=self._has_ledger)
+            self._doing = f"sending to {self.sim}. The next try looks up whether the API has accepted the command"
             command = hook.run(self._send_once, arguments, store, context)
-            self._doing = sentences.waiting(command, self.sim, ledger=self._has_ledger)
+            self._doing = (
+                f"waiting for {self.sim}: command {sentences.describe(command)}. It can still go out and cannot be "
+                "cancelled. The next try keeps waiting and sends nothing"
+            )
             self._accepted = True
             context["ti"].xcom_push(key="ip_command_sid", value=command.sid)
             push_link(command.url)
@@ -172,10 +173,9 @@ class SuperSimIpCommandOperator(BaseOperator):
         :param event: :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict
         """
         from airflow_provider_supersim.runs.failures import told
-        from airflow_provider_supersim.runs.stores import has_ledger
         from airflow_provider_supersim.runs.waiting import read_event
 
-        self._accepted, self._has_ledger = True, has_ledger(context, self.ledger_path)
+        self._accepted = True
         with told(self.log), self._failures(lambda: "reading the final status"):
             return self._conclude(read_event(event))
 
@@ -191,7 +191,7 @@ class SuperSimIpCommandOperator(BaseOperator):
             return SoFar(f"no command to {self.sim} was accepted, as far as is known", clear="clear this task to send")
         clear = (
             "look the command up before you clear this task, because a clear sends again"
-            if self.on_clear == "restart" or not self._has_ledger
+            if self.on_clear == "restart"
             else "clear this task: it sends nothing again"
         )
         return SoFar(f"the command to {self.sim} was accepted", clear=clear)
@@ -246,9 +246,7 @@ class SuperSimIpCommandOperator(BaseOperator):
         waited.check_readable()
         if not waited.settled:
             timeout = seconds("timeout", self.timeout, least=0)
-            raise NotSettledError(
-                sentences.command_not_settled(waited, self.sim, timeout, self.on_clear, ledger=self._has_ledger)
-            )
+            raise NotSettledError(sentences.command_not_settled(waited, self.sim, timeout, self.on_clear))
         (command,) = waited.commands
         self.log.info("%s: %s", self.sim, sentences.describe(command))
         return command.to_dict()

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from airflow_provider_supersim.runs.rollout import RolloutRun
 
 
+_WHILE_ROLLING_OUT = "rolling out; the ledger has what was sent, and the next try, or a clear, continues from there"
+
+
 class SuperSimRolloutOperator(BaseOperator):
     """Send one configuration, or one per device, to a fleet of 1 to 1,000,000 SIMs, in waves, each device once.
 
@@ -258,13 +261,11 @@ class SuperSimRolloutOperator(BaseOperator):
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
         from airflow_provider_supersim.runs.failures import SoFar, airflow_failures, told
         from airflow_provider_supersim.runs.rollout import RolloutRun
-        from airflow_provider_supersim.runs.sentences import rolling_out
-        from airflow_provider_supersim.runs.stores import has_ledger
         from airflow_provider_supersim.runs.waiting import read_event, wait_in_triggerer
 
         self._hook = hook = SuperSimHook(self.supersim_conn_id)
         failures = airflow_failures(
-            lambda: rolling_out(self.on_clear, ledger=has_ledger(context, self.ledger_path)),
+            lambda: _WHILE_ROLLING_OUT,
             self.supersim_conn_id,
             whom=f"fleet {self.fleet!r}" if self.fleet else "the request",
             so_far=lambda: self._run.so_far if self._run else SoFar(),

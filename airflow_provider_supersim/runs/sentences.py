@@ -14,7 +14,6 @@ from airflow_provider_supersim.delivery.waiting.watcher import Waited
 from airflow_provider_supersim.words import count, duration
 
 SHOWN = 10  # commands named in one message
-_NO_LEDGER = "Without a ledger, a retry sends nothing, and a clear sends again: look the command up first"
 
 
 def failed_commands(waited: Waited) -> list[IpCommand]:
@@ -65,60 +64,23 @@ def outcome_unknown(error: OutcomeUnknownError, conn_id: str) -> str:
     )
 
 
-def command_not_settled(waited: Waited, sim: str, timeout: float, on_clear: str, *, ledger: bool) -> str:
+def command_not_settled(waited: Waited, sim: str, timeout: float, on_clear: str) -> str:
     """Say that the operator's command had no final status in time.
 
     :param sim: what the DAG calls the SIM
     :param timeout: in seconds
     :param on_clear: of the operator
-    :param ledger: whether the task has one
     """
     clear = (
-        "clear this task: it keeps waiting and sends nothing"
-        if ledger and on_clear == "resume"
-        else "look it up before you clear, because a clear sends again"
+        "look it up before you clear, because a clear sends again"
+        if on_clear == "restart"
+        else "clear this task: it keeps waiting and sends nothing"
     )
-    retry = "A retry keeps waiting and sends nothing" if ledger else "Without a ledger, a retry fails and sends nothing"
     return (
         f"{sim}: {_still(waited)} after {duration(timeout)} (timeout). It can still go out and cannot be cancelled.\n"
-        f"{retry}. No retry left: {clear}. If this happens often, raise timeout.\n"
+        f"A retry keeps waiting and sends nothing. No retry left: {clear}. If this happens often, raise timeout.\n"
         f"{_evidence(waited)}"
     )
-
-
-def sending(sim: str, *, ledger: bool) -> str:
-    """Say what the operator was doing when it was ended before its command had a sid.
-
-    :param sim: what the DAG calls the SIM
-    :param ledger: whether the task has one
-    """
-    then = "The next try looks up whether the API has accepted the command"
-    return f"sending to {sim}. {then if ledger else _NO_LEDGER}"
-
-
-def waiting(command: IpCommand, sim: str, *, ledger: bool) -> str:
-    """Say what the operator was doing when it was ended after its command had a sid."""
-    then = "The next try keeps waiting and sends nothing"
-    return (
-        f"waiting for {sim}: command {describe(command)}. It can still go out and cannot be cancelled. "
-        f"{then if ledger else _NO_LEDGER}"
-    )
-
-
-def rolling_out(on_clear: str, *, ledger: bool) -> str:
-    """Say what the rollout was doing when it was ended.
-
-    :param on_clear: of the operator
-    :param ledger: whether the task has one
-    """
-    if not ledger:
-        return "rolling out without a ledger; a retry sends nothing, and a clear sends to every device again"
-    if on_clear == "restart":
-        return (
-            "rolling out; the ledger has what was sent, and the next try continues from there. A clear sends to every "
-            "device again"
-        )
-    return "rolling out; the ledger has what was sent, and the next try, or a clear, continues from there"
 
 
 def commands_not_settled(waited: Waited, timeout: float) -> str:

@@ -28,8 +28,7 @@ async def open_ledger(store: Store, context: Context, on_clear: str, working_set
     :param working_set: as in :meth:`Ledger.open`
     :raises JournalError: it cannot be read; nothing was sent
     """
-    # max_tries stays the same from one retry to the next and grows with each clear, so it tells the two apart. Only a
-    # clear of a running task looks like a retry.
+    # max_tries stays the same from one retry to the next and grows with each clear, so it tells the two apart.
     return await Ledger.open(store, working_set, clears=context["ti"].max_tries, restart=on_clear == "restart")
 
 
@@ -59,11 +58,6 @@ def store_for(context: Context, ledger_path: str | None, log: Any) -> Store:
         "or use Airflow 3.3, which has a task state store. [no-ledger]"
     )
     return MemoryOnly()
-
-
-def has_ledger(context: Context, ledger_path: str | None) -> bool:
-    """Tell whether what a task sends outlives its process."""
-    return bool(ledger_path) or context.get("task_state_store") is not None
 
 
 def _is_retry(ti: Any) -> bool:

@@ -68,37 +68,16 @@ def test_a_sensors_failure_counts_first_and_names_up_to_ten():
 
 
 @pytest.mark.parametrize(
-    ("on_clear", "ledger", "retry", "what_to_do"),
-    [
-        ("restart", True, "A retry keeps waiting and sends nothing", "because a clear sends again"),
-        ("resume", True, "A retry keeps waiting", "clear this task: it keeps waiting and sends nothing"),
-        ("restart", False, "Without a ledger, a retry fails and sends nothing", "because a clear sends again"),
-        ("resume", False, "Without a ledger, a retry fails and sends nothing", "because a clear sends again"),
-    ],
+    ("on_clear", "what_to_do"),
+    [("restart", "because a clear sends again"), ("resume", "clear this task: it keeps waiting and sends nothing")],
 )
-def test_what_a_retry_and_a_clear_do_depends_on_operator_and_ledger(on_clear, ledger, retry, what_to_do):
-    said = sentences.command_not_settled(Waited(commands=[QUEUED]), "device-0008", 300.0, on_clear, ledger=ledger)
+def test_what_a_clear_does_depends_on_the_operator(on_clear, what_to_do):
+    said = sentences.command_not_settled(Waited(commands=[QUEUED]), "device-0008", 300.0, on_clear)
 
     assert said[:READ].startswith("device-0008: still queued after 5 minutes (timeout). It can still go out")
-    assert retry in said
+    assert "A retry keeps waiting and sends nothing" in said
     assert what_to_do in said
     assert said.endswith(f"IP Command {QUEUED.sid} to SIM {QUEUED.sim_sid}")
-
-
-def test_a_task_that_is_ended_promises_no_ledger_that_it_does_not_have():
-    for doing in (
-        sentences.sending("device-0008", ledger=False),
-        sentences.waiting(QUEUED, "device-0008", ledger=False),
-    ):
-        assert "device-0008" in doing[:READ]
-        assert "Without a ledger, a retry sends nothing, and a clear sends again" in doing
-    assert "The next try looks up" in sentences.sending("device-0008", ledger=True)
-    assert "The next try keeps waiting and sends nothing" in sentences.waiting(QUEUED, "device-0008", ledger=True)
-    for on_clear in ("resume", "restart"):
-        assert "the ledger has" not in sentences.rolling_out(on_clear, ledger=False)
-        assert "a clear sends to every device again" in sentences.rolling_out(on_clear, ledger=False)
-    assert "or a clear, continues from there" in sentences.rolling_out("resume", ledger=True)
-    assert "A clear sends to every device again" in sentences.rolling_out("restart", ledger=True)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +129,7 @@ def test_no_sentence_quotes_a_payload():
         sentences.describe(FAILED),
         sentences.command_failed(FAILED, "device-0001"),
         sentences.commands_failed([FAILED], 1),
-        sentences.command_not_settled(Waited(commands=[QUEUED]), "device-0001", 1, "restart", ledger=True),
+        sentences.command_not_settled(Waited(commands=[QUEUED]), "device-0001", 1, "restart"),
         sentences.commands_not_settled(Waited(commands=[QUEUED]), 1),
         *sentences.unreadable(Waited(commands=[QUEUED], error="x"), "supersim_default", "clear this task"),
         sentences.in_counts(Waited(commands=[QUEUED])),
