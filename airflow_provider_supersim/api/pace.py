@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import anyio
@@ -33,11 +33,13 @@ class Pace:
 
     :param max_concurrency: requests at once with which it starts, and which it never exceeds
     :param max_rate: commands a second; default: no ceiling
+    :param account: what log lines call it
 
     :ivar is_new: no reply has come yet
     """
 
-    def __init__(self, max_concurrency: int, max_rate: float | None = None) -> None:
+    def __init__(self, max_concurrency: int, max_rate: float | None = None, account: str = "the API") -> None:
+        self._account = account
         self.is_new = True
         self._concurrency = Concurrency(max_concurrency)
         self._places = Places(max_concurrency)
@@ -118,8 +120,9 @@ class Pace:
         until = time.monotonic() + asked
         if asked >= LONG and until > self._resume_at + LONG:
             log.warning(
-                "Pausing for %s: the API answered 429 with Retry-After. Sending resumes by itself. [pausing]",
+                "Pausing for %s: 429 with Retry-After from %s. Sending resumes by itself. [pausing]",
                 duration(asked),
+                self._account,
             )
         self._resume_at = max(self._resume_at, until)
 
@@ -127,13 +130,14 @@ class Pace:
         self._refusals += 1
         now = time.monotonic()
         if self._said_at is None:
-            log.info("Slowing to %s at once: the API answered 429", count(self.concurrency, "request"))
+            log.info("Slowing to %s at once: 429 from %s", count(self.concurrency, "request"), self._account)
         elif now >= self._said_at + SAY_EVERY:
             log.info(
-                "Slowing to %s at once: the API answered 429 %s in %s",
+                "Slowing to %s at once: 429 %s in %s from %s",
                 count(self.concurrency, "request"),
                 count(self._refusals, "time"),
                 duration(round(now - self._said_at)),
+                self._account,
             )
         else:
             return
@@ -141,15 +145,15 @@ class Pace:
 
 
 #: By account, for as long as the process lives.
-_PACES: dict[Hashable, Pace] = {}
+_PACES: dict[tuple[str, int, float | None], Pace] = {}
 os.register_at_fork(after_in_child=_PACES.clear)  # what is under way in the parent is not the child's
 
 
-def pace_of(account: Hashable, max_concurrency: int, max_rate: float | None) -> Pace:
+def pace_of(account: str, max_concurrency: int, max_rate: float | None) -> Pace:
     """Return the pace that all clients of the account share in this process.
 
-    :param account: equal for those that share the account's limit
+    :param account: its name in log lines, equal for those that share the account's limit
     :param max_concurrency: see :class:`Pace`
     :param max_rate: see :class:`Pace`
     """
-    return _PACES.setdefault((account, max_concurrency, max_rate), Pace(max_concurrency, max_rate))
+    return _PACES.setdefault((account, max_concurrency, max_rate), Pace(max_concurrency, max_rate, account))

@@ -17,6 +17,23 @@ from airflow_provider_supersim.api.vendors import VENDORS, Vendor
 from airflow_provider_supersim.hooks.connection_form import EXTRA_FIELDS, FORM_PREFIX
 
 
+class BadConnectionError(BadInputError):
+    """A field of a connection cannot be right.
+
+    :ivar problem: one sentence that names the field; without the connection, whose id Airflow makes up for its Test
+        button
+    """
+
+    def __init__(self, conn_id: str, problem: str) -> None:
+        super().__init__(conn_id, problem)
+        self.conn_id = conn_id
+        self.problem = problem
+
+    def __str__(self) -> str:
+        """Return the sentence, with the connection."""
+        return f"Connection {self.conn_id!r}: {self.problem}"
+
+
 class ConnectionFields(Protocol):
     """The fields of an Airflow connection that this module reads."""
 
@@ -78,7 +95,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return cls._read(connection, _filled(extra))
         except BadInputError as error:
-            raise BadInputError(f"Connection {connection.conn_id!r}: {error}") from None
+            raise BadConnectionError(connection.conn_id, str(error)) from None
 
     @classmethod
     def _read(cls, connection: ConnectionFields, extra: Mapping[str, Any]) -> Account:
@@ -123,12 +140,13 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         :param keep_trying: see :class:`AsyncSuperSimClient`; default 120 seconds
         :param wait_if_busy: see :class:`AsyncSuperSimClient`; default 120 seconds
         """
+        account = f"{self.base_url.partition('://')[2]}, account {self.login}"
         return kind(
             self.vendor,
             self.vendor.auth(self.login, self.password, auth_url=self.auth_url, timeout=self.timeout),
             base_url=self.base_url,
             timeout=self.timeout,
-            pace=pace_of((self.base_url, self.login), self.max_concurrency, self.max_rate),
+            pace=pace_of(account, self.max_concurrency, self.max_rate),
             ca_bundle=self.ca_bundle,
             keep_trying=keep_trying,
             wait_if_busy=wait_if_busy,

@@ -14,12 +14,12 @@ from airflow.providers.common.compat.connection import get_async_connection, get
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
-from airflow_provider_supersim.api.errors import BadInputError, SuperSimError
+from airflow_provider_supersim.api.errors import SuperSimError
 from airflow_provider_supersim.api.models import IpCommandRequest, Resource
 from airflow_provider_supersim.api.signatures import with_arguments_of
 from airflow_provider_supersim.hooks import connection_form as form
 from airflow_provider_supersim.hooks.blocking import Session
-from airflow_provider_supersim.hooks.connection import Account, Limits
+from airflow_provider_supersim.hooks.connection import Account, BadConnectionError, Limits
 from airflow_provider_supersim.hooks.results import ReturnableClient, returnable
 
 if TYPE_CHECKING:
@@ -242,8 +242,8 @@ class SuperSimHook(BaseHook):
         """Read one Fleet with the connection's credentials, once, and say what was tried and what came back."""
         try:
             account = self.account
-        except BadInputError as error:
-            return False, str(error)
+        except BadConnectionError as error:
+            return False, error.problem
         tried = f"GET /v1/Fleets at {account.base_url} as {account.login} ({account.vendor.name})"
         with closing(Session(account.client(keep_trying=0, wait_if_busy=0))) as session:
             try:

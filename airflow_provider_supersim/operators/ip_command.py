@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_supersim.exceptions import CommandFailedError, NotSettledError
-from airflow_provider_supersim.runs.links import IP_COMMAND_URL, IpCommandLink, link_or_none
+from airflow_provider_supersim.runs.links import IP_COMMAND_URL, IpCommandLink, LinkedOperator
 from airflow_provider_supersim.words import duration
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from airflow_provider_supersim.delivery.waiting.watcher import Waited
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
     from airflow_provider_supersim.runs.arguments import CommandArguments
-    from airflow_provider_supersim.runs.failures import SoFar
+    from airflow_provider_supersim.runs.so_far import SoFar
 
 
-class SuperSimIpCommandOperator(BaseOperator):
+class SuperSimIpCommandOperator(LinkedOperator):
     """Send one IP Command to one SIM, and wait until the API says that it was sent.
 
     The worker sends and waits. If ``deferrable``, the triggerer takes over after ten seconds. ``sent`` is as far as the
@@ -108,8 +108,9 @@ class SuperSimIpCommandOperator(BaseOperator):
         self.on_clear = on_clear
         self.supersim_conn_id = supersim_conn_id
         self._hook: SuperSimHook | None = None
-        self._doing = "nothing had been sent yet"
-        self._accepted = False
+        self._leaving = False
+        self._resumed = False
+        self._accepted: IpCommand | None = None
 
     def render_template(
         self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
@@ -125,30 +126,18 @@ class SuperSimIpCommandOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send, push the sid, and wait."""
-        from airflow_provider_supersim.runs.failures import told
-
-        with told(self.log), link_or_none(context, IP_COMMAND_URL) as push_link:
-            return self._execute(context, push_link)
-
-    def _execute(self, context: Context, push_link: Callable[[str | None], None]) -> dict[str, Any]:
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
-        from airflow_provider_supersim.runs import sentences
         from airflow_provider_supersim.runs.stores import store_for
         from airflow_provider_supersim.runs.waiting import wait_here_then_defer, wait_in_worker
 
         self._hook = hook = SuperSimHook(self.supersim_conn_id)
-        with self._failures(lambda: self._doing), closing(hook):
+        with self._failures(context), closing(hook):
             arguments = self._arguments()
             store = store_for(context, arguments.ledger_path, self.log)
-            self._doing = f"sending to {self.sim}. The next try looks up whether the API has accepted the command"
-            command = hook.run(self._send_once, arguments, store, context)
-            self._doing = (
-                f"waiting for {self.sim}: command {sentences.describe(command)}. It can still go out and cannot be "
-                "cancelled. The next try keeps waiting and sends nothing"
-            )
-            self._accepted = True
+            self._leaving = True
+            self._accepted = command = hook.run(self._send_once, arguments, store, context)
             context["ti"].xcom_push(key="ip_command_sid", value=command.sid)
-            push_link(command.url)
+            self.push_link(context, IP_COMMAND_URL, command.url)
             if not self.wait_for_completion:
                 return command.to_dict()
             sids = [str(command.sid)]
@@ -162,39 +151,49 @@ class SuperSimIpCommandOperator(BaseOperator):
                     poll_interval=arguments.poll_interval,
                     timeout=arguments.timeout,
                 )
-                return self._conclude(waited)
-            return self._conclude(
-                wait_in_worker(hook, sids, poll_interval=arguments.poll_interval, timeout=arguments.timeout)
-            )
+                return self._conclude(waited, context)
+            waited = wait_in_worker(hook, sids, poll_interval=arguments.poll_interval, timeout=arguments.timeout)
+            return self._conclude(waited, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Continue after the trigger has fired.
 
         :param event: :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict
         """
-        from airflow_provider_supersim.runs.failures import told
-        from airflow_provider_supersim.runs.waiting import read_event
+        from airflow_provider_supersim.delivery.waiting.watcher import Waited
 
-        self._accepted = True
-        with told(self.log), self._failures(lambda: "reading the final status"):
-            return self._conclude(read_event(event))
+        self._resumed = True
+        with self._failures(context):
+            return self._conclude(Waited.from_event(event), context)
 
-    def _failures(self, doing: Callable[[], str]) -> AbstractContextManager[None]:
-        from airflow_provider_supersim.runs.failures import airflow_failures
+    @contextmanager
+    def _failures(self, context: Context) -> Iterator[None]:
+        from airflow_provider_supersim.runs.failures import airflow_failures, told
 
-        return airflow_failures(doing, self.supersim_conn_id, whom=f"sim {self.sim!r}", so_far=self._so_far)
+        so_far = partial(self._so_far, context)
+        with told(self.log), airflow_failures(self.supersim_conn_id, whom=f"sim {self.sim!r}", so_far=so_far):
+            yield
 
-    def _so_far(self) -> SoFar:
-        from airflow_provider_supersim.runs.failures import SoFar
+    def _so_far(self, context: Context) -> SoFar:
+        from airflow_provider_supersim.runs import sentences
+        from airflow_provider_supersim.runs.so_far import Stage, of_command
+        from airflow_provider_supersim.runs.stores import has_ledger
 
-        if not self._accepted:
-            return SoFar(f"no command to {self.sim} was accepted, as far as is known", clear="clear this task to send")
-        clear = (
-            "look the command up before you clear this task, because a clear sends again"
-            if self.on_clear == "restart"
-            else "clear this task: it sends nothing again"
+        accepted = self._accepted
+        if accepted or self._resumed:
+            stage = Stage.ACCEPTED
+        elif self._leaving:
+            stage = Stage.SENDING
+        else:
+            stage = Stage.NOTHING
+        return of_command(
+            self.sim,
+            stage,
+            on_clear=self.on_clear,
+            ledger=has_ledger(context, self.ledger_path),
+            status=accepted.status.value if accepted else "accepted",
+            lines=[sentences.name(accepted)] if accepted else [],
         )
-        return SoFar(f"the command to {self.sim} was accepted", clear=clear)
 
     def _arguments(self) -> CommandArguments:
         from airflow_provider_supersim.api.models import IpCommandRequest
@@ -237,16 +236,17 @@ class SuperSimIpCommandOperator(BaseOperator):
         if self._hook is not None:
             self._hook.cancel()
 
-    def _conclude(self, waited: Waited) -> dict[str, Any]:
+    def _conclude(self, waited: Waited, context: Context) -> dict[str, Any]:
         from airflow_provider_supersim.runs import sentences
         from airflow_provider_supersim.runs.arguments import seconds
 
+        so_far = self._so_far(context)
         if failed := sentences.failed_commands(waited):
-            raise CommandFailedError(sentences.command_failed(failed[0], self.sim))
+            raise CommandFailedError(sentences.command_failed(failed[0], self.sim, ledger=so_far.retry is not None))
         waited.check_readable()
         if not waited.settled:
             timeout = seconds("timeout", self.timeout, least=0)
-            raise NotSettledError(sentences.command_not_settled(waited, self.sim, timeout, self.on_clear))
+            raise NotSettledError(sentences.command_not_settled(waited, timeout, so_far))
         (command,) = waited.commands
         self.log.info("%s: %s", self.sim, sentences.describe(command))
         return command.to_dict()

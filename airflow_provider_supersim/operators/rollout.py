@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_supersim.operators.device_template import DeviceTemplate
-from airflow_provider_supersim.runs.links import IP_COMMANDS_URL, IpCommandsLink, link_or_none
+from airflow_provider_supersim.runs.links import IP_COMMANDS_URL, IpCommandsLink, LinkedOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_supersim.runs.rollout import RolloutRun
 
 
-_WHILE_ROLLING_OUT = "rolling out; the ledger has what was sent, and the next try, or a clear, continues from there"
-
-
-class SuperSimRolloutOperator(BaseOperator):
+class SuperSimRolloutOperator(LinkedOperator):
     """Send one configuration, or one per device, to a fleet of 1 to 1,000,000 SIMs, in waves, each device once.
 
     If anything dies, the next try continues where the last one was. A command that was sent is not sent again. A device
@@ -188,15 +185,14 @@ class SuperSimRolloutOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Begin a try: send, or continue with what the last one left."""
-        with link_or_none(context, IP_COMMANDS_URL) as push_link:
-            return self._advance(context, push_link)
+        return self._advance(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Continue after the trigger has fired.
 
         :param event: :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict
         """
-        return self._advance(context, event=event)
+        return self._advance(context, event)
 
     def on_kill(self) -> None:
         """Stop sending at once. The ledger has what was sent."""
@@ -249,33 +245,30 @@ class SuperSimRolloutOperator(BaseOperator):
             deferrable=self.deferrable,
         )
 
-    def _advance(
-        self, context: Context, push_link: Callable[[str], None] | None = None, *, event: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
+    def _advance(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Go on as far as it goes.
 
-        :param push_link: given when a try begins
         :param event: given when it continues after a deferral
         """
         from airflow_provider_supersim.api.requests import IP_COMMANDS
+        from airflow_provider_supersim.delivery.waiting.watcher import Waited
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
-        from airflow_provider_supersim.runs.failures import SoFar, airflow_failures, told
-        from airflow_provider_supersim.runs.rollout import RolloutRun
-        from airflow_provider_supersim.runs.waiting import read_event, wait_in_triggerer
+        from airflow_provider_supersim.runs.failures import airflow_failures, told
+        from airflow_provider_supersim.runs.rollout import BEGINNING, RolloutRun
+        from airflow_provider_supersim.runs.waiting import wait_in_triggerer
 
         self._hook = hook = SuperSimHook(self.supersim_conn_id)
         failures = airflow_failures(
-            lambda: _WHILE_ROLLING_OUT,
             self.supersim_conn_id,
             whom=f"fleet {self.fleet!r}" if self.fleet else "the request",
-            so_far=lambda: self._run.so_far if self._run else SoFar(),
+            so_far=lambda: self._run.so_far if self._run else BEGINNING,
         )
         with told(self.log), failures, closing(hook):
-            waited = read_event(event) if event is not None else None
+            waited = None if event is None else Waited.from_event(event)
             arguments = self._arguments()
             self._run = run = RolloutRun(arguments, hook, context, self.log)
-            if push_link:
-                push_link(f"{hook.account.base_url}{IP_COMMANDS}")
+            if event is None:
+                self.push_link(context, IP_COMMANDS_URL, f"{hook.account.base_url}{IP_COMMANDS}")
             wait = run.advance(fresh=event is None, may_defer=self.deferrable, waited=waited)
             if wait is not None:
                 wait_in_triggerer(

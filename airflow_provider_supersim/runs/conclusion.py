@@ -13,8 +13,8 @@ from airflow_provider_supersim.exceptions import (
     RolloutIncompleteError,
     WindowClosedError,
 )
-from airflow_provider_supersim.runs.failures import SoFar
 from airflow_provider_supersim.runs.report_file import NotWritten, ReportFile
+from airflow_provider_supersim.runs.so_far import SoFar
 from airflow_provider_supersim.words import count, duration
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Conclusion:
         if end.left_out:
             closed = any(isinstance(reason, WindowClosed) for reason in end.left_out.reasons)
             first = f"Rollout not complete: {end.left_out.sentence()}."
-            to_do = f"{end.left_out.outlook()} No retry left: {so_far.clear}."
+            to_do = so_far._replace(retry=so_far.retry and end.left_out.outlook()).outlook()
             raise (WindowClosedError if closed else RolloutIncompleteError)("\n".join([first, *so_far.lines, to_do]))
         to_do = f"Retries do not run. Look into the causes, then {so_far.clear}."
         raise RolloutHaltedError("\n".join([f"Rollout halted: {end.halted}.", *so_far.lines, to_do]))
@@ -115,8 +115,14 @@ class Conclusion:
             report = f"No report: {not_written}." if not_written else written
         lines = [_in_words(summary), f"Causes: {'; '.join(causes) or 'none'}.", report]
         continues = "it continues with every device that is not yet sent"
-        after_a_clear = continues if self._goes_on else "it sends to every device again"
-        return SoFar(short, lines, f"clear this task: {after_a_clear}")
+        return SoFar(
+            "Rollout",
+            f"while rolling out; {short}",
+            short,
+            lines,
+            retry="The next try continues from here." if self._has_ledger else None,
+            clear=f"clear this task: {continues if self._goes_on else 'it sends to every device again'}",
+        )
 
     def _write_report(self, overview: Overview) -> str | None:
         """Write the report, if there is to be one; return why it could not be written, and where the rows are."""
@@ -134,11 +140,11 @@ class Conclusion:
     def _fail_for_the_report(self, not_written: str, words: str) -> NoReturn:
         if not self._has_ledger:
             raise ReportLostError(
-                f"Rollout complete, but {not_written}. {words} Retries do not run: without a ledger, a retry or a "
+                f"Rollout complete, but {not_written}.\n{words}\nRetries do not run: without a ledger, a retry or a "
                 "clear sends to every device again."
             )
         raise ReportNotWrittenError(
-            f"Rollout complete, but {not_written}. {words} The next try writes the report again and sends nothing."
+            f"Rollout complete, but {not_written}.\n{words}\nThe next try writes the report again and sends nothing."
         )
 
     def _name_causes(self, overview: Overview) -> None:

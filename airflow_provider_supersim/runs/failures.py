@@ -6,10 +6,10 @@ shows 90 characters of a line, so each line begins with what matters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, AirflowTaskTimeout
@@ -20,6 +20,7 @@ from airflow_provider_supersim.api.errors import (
     BadInputError,
     NotConnectedError,
     NotFoundError,
+    ServerError,
     SuperSimError,
     TooManyRequestsError,
     UnreadableReplyError,
@@ -29,27 +30,16 @@ from airflow_provider_supersim.delivery.once.held_journal import LedgerTakenErro
 from airflow_provider_supersim.delivery.once.journal_format import JournalError
 from airflow_provider_supersim.delivery.once.one_command import OutcomeUnknownError
 from airflow_provider_supersim.delivery.targets.plan import TargetsError
-from airflow_provider_supersim.delivery.waiting.watcher import StatusesUnreadableError, Waited
+from airflow_provider_supersim.delivery.waiting.watcher import EventError, StatusesUnreadableError, Waited
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 from airflow_provider_supersim.runs import sentences
+from airflow_provider_supersim.runs.so_far import SoFar
+from airflow_provider_supersim.words import duration
 
 try:
     from airflow.sdk.exceptions import AirflowTaskTerminated
 except ImportError:  # Airflow before 3.2
     from airflow.exceptions import AirflowTaskTerminated  # type: ignore[no-redef]
-
-
-class SoFar(NamedTuple):
-    """How far a task was when it failed.
-
-    :ivar short: in a few words: ``60 of 200 sent``
-    :ivar lines: more about it, such as counts, causes, and where the report is
-    :ivar clear: what to do last, and what that does: a clear continues a rollout, and may send a single command again
-    """
-
-    short: str = "nothing was sent"
-    lines: Sequence[str] = ()
-    clear: str = "clear this task"
 
 
 @contextmanager
@@ -69,42 +59,36 @@ def told(log: Any) -> Iterator[None]:
 
 
 @contextmanager
-def airflow_failures(
-    doing: Callable[[], str], conn_id: str, *, whom: str = "the request", so_far: Callable[[], SoFar] = SoFar
-) -> Iterator[None]:
+def airflow_failures(conn_id: str, *, whom: str = "the request", so_far: Callable[[], SoFar] = SoFar) -> Iterator[None]:
     """Turn errors into this provider's exceptions. An error that is not known to be permanent can be retried.
 
-    :param doing: says how far the task was when it was ended, and what the next try does
     :param conn_id: the connection
     :param whom: the argument that the API may refuse, and its value: ``sim 'device-0001'``
-    :param so_far: says what was sent
+    :param so_far: says how far the task was
     :raises SuperSimTaskError: one of its subclasses; the original error is its cause if that adds something
     """
     try:
         yield
-    except TargetsError as error:
-        raise exceptions.TargetsInvalidError(str(error)) from None
     except BadInputError as error:
-        raise exceptions.BadArgumentError(str(error)) from None
+        kind = exceptions.TargetsInvalidError if isinstance(error, TargetsError) else exceptions.BadArgumentError
+        raise kind(str(error)) from None
     except SuperSimError as error:
         failure = of_api(error, conn_id, whom, so_far())
         raise failure from (None if error.verdict is Verdict.REFUSED else error)
     except StatusesUnreadableError as error:
         raise of_unread(error.waited, conn_id, so_far()) from None
+    except EventError as error:
+        raise exceptions.EventUnreadableError(_joined(*sentences.event_unreadable(error, so_far()))) from None
     except JournalError as error:
         raise exceptions.LedgerUnreadableError(str(error)) from error
     except OutcomeUnknownError as error:
         raise exceptions.OutcomeUnknownError(sentences.outcome_unknown(error, conn_id)) from None
-    except LedgerTakenError as error:
-        raise exceptions.LedgerTakenError(
-            "This try stopped: a newer try of the task has taken over. What this one sent is recorded, and the newer "
-            "try continues from it. Nothing to do; if this happens often, workers miss their heartbeats."
-        ) from error
+    except LedgerTakenError:
+        raise exceptions.LedgerTakenError(_joined(*sentences.ledger_taken(so_far()))) from None
     except (CancelledError, AirflowTaskTerminated):  # Airflow 3 calls on_kill; Airflow 2 raises here too
-        raise exceptions.TaskKilledError(_joined(f"Task killed while {doing()}.", *so_far().lines)) from None
-    except AirflowTaskTimeout as timeout:
-        words = f"execution_timeout ended the task while {doing()}."
-        raise exceptions.TaskTimedOutError(_joined(words, *so_far().lines)) from timeout
+        raise exceptions.TaskKilledError(_joined(*sentences.killed(so_far()))) from None
+    except AirflowTaskTimeout:
+        raise exceptions.TaskTimedOutError(_joined(*sentences.out_of_time(so_far()))) from None
 
 
 def of_api(error: SuperSimError, conn_id: str, whom: str, so_far: SoFar) -> exceptions.SuperSimTaskError:
@@ -122,22 +106,25 @@ def of_api(error: SuperSimError, conn_id: str, whom: str, so_far: SoFar) -> exce
         )
     if error.verdict is Verdict.REFUSED:
         return exceptions.RequestRefusedError(_joined(*_refused(error, conn_id, whom, so_far)))
+    tried = f" for {duration(error.tried_for)}" if error.tried_for else ""
     if isinstance(error, TooManyRequestsError):
         return exceptions.ThrottledError(
             _joined(
-                f"{where}: the API answered 429 for as long as the task tried; {so_far.short}.",
+                f"{where}: the API answered 429{tried}; {so_far.short}.",
                 *so_far.lines,
-                "The next try continues. Find out what else uses the account, or lower max_concurrency. No retry left: "
-                f"{so_far.clear}. {error}",
+                f"Find out what else uses the account, or lower max_concurrency. {so_far.outlook()} {error}",
             )
         )
-    failing = "cannot be reached" if isinstance(error, NotConnectedError) else f"the API fails ({codes or 'no reply'})"
+    if isinstance(error, NotConnectedError):
+        failing, to_do = "not reached", "Check DNS, proxy and firewall of the worker, and the connection's host."
+    elif isinstance(error, ServerError):
+        failing, to_do = f"the API failed ({codes})", "Look at the vendor's status page."
+    else:
+        failing, to_do = "no readable reply", "Check the network and the proxies between the worker and the API."
+    clear = f"when that works again, {so_far.clear}"
     return exceptions.ApiUnreachableError(
         _joined(
-            f"{where}: {failing}; {so_far.short}.",
-            *so_far.lines,
-            "The next try continues from here. Check DNS, proxy and firewall of the worker. No retry left: when the "
-            f"API is back, {so_far.clear}. {error}",
+            f"{where}: {failing}{tried}; {so_far.short}.", *so_far.lines, f"{to_do} {so_far.outlook(clear)} {error}"
         )
     )
 
@@ -162,7 +149,7 @@ def of_unread(waited: Waited, conn_id: str, so_far: SoFar) -> exceptions.SuperSi
 
     :param waited: with an error
     """
-    first, *others = sentences.unreadable(waited, _place(conn_id), so_far.clear)
+    first, *others = sentences.unreadable(waited, _place(conn_id), so_far)
     words = _joined(first, *so_far.lines, *others)
     if waited.retryable:
         return exceptions.StatusesUnreadableError(words)

@@ -6,42 +6,38 @@ itself. A browser asks for the credentials of an account at Twilio; what KORE ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperatorLink
+from airflow.providers.common.compat.sdk import BaseOperator, BaseOperatorLink
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
+    from airflow.providers.common.compat.sdk import Context, TaskInstanceKey
 
 # Airflow 2 asks for a link in its webserver, where nothing but XCom is left of the run.
 IP_COMMAND_URL = "ip_command_url"
 IP_COMMANDS_URL = "ip_commands_url"
 
 
-@contextmanager
-def link_or_none(context: Context, key: str) -> Iterator[Callable[[str | None], None]]:
-    """Yield what pushes a link. If the task fails before, push that there is none.
+class LinkedOperator(BaseOperator):
+    """An operator that knows whether it has pushed its link.
 
-    Airflow reads the link of every task that ends, and logs an error if it was not pushed.
-
-    :param key: in XCom
+    Airflow 3 asks for the link of every task that ends, and would log an error for one that was not pushed.
     """
-    pushed = False
 
-    def push(url: str | None) -> None:
-        nonlocal pushed
-        pushed = True
+    has_link = False
+
+    def push_link(self, context: Context, key: str, url: str | None) -> None:
+        """Push where the link leads.
+
+        :param key: in XCom
+        """
         context["ti"].xcom_push(key=key, value=url)
+        self.has_link = True
 
-    try:
-        yield push
-    except Exception:
-        if not pushed:
-            with suppress(Exception):  # the failure itself matters more
-                push("")
-        raise
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Continue after a deferral, before which the link was pushed."""
+        self.has_link = True
+        return super().resume_execution(next_method, next_kwargs, context)
 
 
 class IpCommandLink(BaseOperatorLink):
@@ -51,7 +47,7 @@ class IpCommandLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the address, or nothing where no command was accepted."""
-        return _pushed(IP_COMMAND_URL, ti_key)
+        return _pushed(operator, IP_COMMAND_URL, ti_key)
 
 
 class IpCommandsLink(BaseOperatorLink):
@@ -61,10 +57,12 @@ class IpCommandsLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the address, or nothing where the rollout has not begun."""
-        return _pushed(IP_COMMANDS_URL, ti_key)
+        return _pushed(operator, IP_COMMANDS_URL, ti_key)
 
 
-def _pushed(key: str, ti_key: TaskInstanceKey) -> str:
+def _pushed(operator: BaseOperator, key: str, ti_key: TaskInstanceKey) -> str:
+    if isinstance(operator, LinkedOperator) and not operator.has_link:  # in Airflow 2's webserver it is no such thing
+        return ""
     from airflow.providers.common.compat.sdk import XCom
 
     url = str(XCom.get_value(key=key, ti_key=ti_key) or "")

@@ -19,7 +19,7 @@ from airflow_provider_supersim.delivery.state.working_set import WorkingSet
 from airflow_provider_supersim.delivery.targets.plan import plan
 from airflow_provider_supersim.delivery.waiting.watcher import Waited
 from airflow_provider_supersim.runs.conclusion import Conclusion
-from airflow_provider_supersim.runs.failures import SoFar
+from airflow_provider_supersim.runs.so_far import SoFar
 from airflow_provider_supersim.runs.stores import open_ledger, store_for
 from airflow_provider_supersim.runs.target_rows import check_any, rows
 from airflow_provider_supersim.runs.waiting import seconds_in_worker, watcher_of_hook
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 PROGRESS_EVERY = 10.0  # seconds
 LOOK_UP_EVERY = 1_000  # rows, a tenth of a second
 PROGRESS_KEY = "supersim_progress"
+#: Before it is known what the ledger has.
+BEGINNING = SoFar("Rollout", "before this try sent anything", retry="The next try begins again.")
 
 
 class RolloutRun:
@@ -58,7 +60,7 @@ class RolloutRun:
         self._rollout: Rollout | None = None
         self._end: End | None = None
         self._conclusion = Conclusion(arguments, context, log, has_ledger=not isinstance(self._store, MemoryOnly))
-        self.so_far = SoFar()
+        self.so_far = BEGINNING
 
     def advance(self, *, fresh: bool, may_defer: bool, waited: Waited | None = None) -> Wait | None:
         """Take the rollout as far as it goes. If an error ends this try, leave what an end leaves all the same.

@@ -148,8 +148,9 @@ class Storage:
         :param doing: ``read`` or ``written``
         """
         return StorageError(
-            f"{self.trouble(error, doing)}, so nothing more is sent. The next try continues from what is recorded. "
-            f"{self._what_to_do()}"
+            f"{self.trouble(error, doing)}.\n"
+            "Nothing more is sent. The next try continues from what is recorded.\n"
+            f"{self._what_to_do()} No retry left: then clear this task."
         )
 
     def trouble(self, error: Exception, doing: str) -> str:
@@ -219,6 +220,8 @@ def _is_defined(conn_id: str) -> bool:
 
 def _reason(error: Exception) -> str:
     """Return another library's words in one short line; most do not name the kind of their error in it."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return error.strerror  # its own text names a file that the user has not given, such as that of the proof
     words = shorten(" ".join(str(error).split()).rstrip("."), LONGEST, placeholder=" …")
     kind = type(error).__name__
     if isinstance(error, OSError | ImportError | ValueError):

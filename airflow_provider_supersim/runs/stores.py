@@ -49,15 +49,20 @@ def store_for(context: Context, ledger_path: str | None, log: Any) -> Store:
         return TaskStateStore(state_store, context)
     if _is_retry(context["ti"]):
         raise NoLedgerError(
-            "Nothing was sent by this retry: without a ledger it does not know what the last try sent. Look up what "
-            "was sent before you clear this task, because a clear sends to all again. Set ledger_path to object "
-            "storage, or use Airflow 3.3, which has a task state store."
+            "Nothing was sent by this retry: without a ledger it cannot know what the last try sent.\n"
+            "Look up what was sent before you clear this task, because a clear sends to all again.\n"
+            "Set ledger_path to object storage, or use Airflow 3.3, which has a task state store."
         )
     log.warning(
         "This task has no ledger: a retry sends nothing, and a clear sends again. Set ledger_path to object storage, "
         "or use Airflow 3.3, which has a task state store. [no-ledger]"
     )
     return MemoryOnly()
+
+
+def has_ledger(context: Context, ledger_path: str | None) -> bool:
+    """Tell whether :func:`store_for` finds a place for the ledger."""
+    return bool(ledger_path) or context.get("task_state_store") is not None
 
 
 def _is_retry(ti: Any) -> bool:

@@ -56,7 +56,7 @@ def check_any(number: int, arguments: RolloutArguments) -> None:
     if arguments.on_empty == "skip":
         raise NoTargetsSkippedError(f"Nothing to send: {what}. The task is skipped, as on_empty says.")
     raise NoTargetsError(
-        f"Nothing to send: {what}. Retries do not run. If that is normal, set on_empty to 'skip' or 'succeed'; "
+        f"Nothing to send: {what}.\nRetries do not run. If that is normal, set on_empty to 'skip' or 'succeed'; "
         "otherwise correct it, then clear this task."
     )
 

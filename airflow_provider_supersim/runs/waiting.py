@@ -6,13 +6,12 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import NotFoundError
 from airflow_provider_supersim.delivery.waiting import watcher
-from airflow_provider_supersim.delivery.waiting.watcher import GRACE, EventError, Waited, Watcher, watcher_of
-from airflow_provider_supersim.exceptions import EventUnreadableError
+from airflow_provider_supersim.delivery.waiting.watcher import GRACE, Waited, Watcher, watcher_of
 from airflow_provider_supersim.runs.sentences import failed_commands
 from airflow_provider_supersim.triggers.ip_command import NOT_BEFORE, SuperSimIpCommandTrigger
 
@@ -162,18 +161,3 @@ def wait_in_triggerer(
         # hangs.
         timeout=timedelta(seconds=timeout + 2 * GRACE),
     )
-
-
-def read_event(event: Any) -> Waited:
-    """Read a trigger's event.
-
-    :raises EventUnreadableError: it is not one that this provider's trigger sends
-    """
-    try:
-        return Waited.from_event(event)
-    except EventError as error:
-        raise EventUnreadableError(
-            "Triggerer and worker seem to run different versions of airflow-provider-supersim. Install the same "
-            f"version on both, restart the triggerer, clear this task. Nothing was sent again. The event: {event!r} "
-            f"({error})"
-        ) from error

@@ -116,10 +116,10 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
 
         :param event: :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict
         """
-        from airflow_provider_supersim.runs.waiting import read_event
+        from airflow_provider_supersim.delivery.waiting.watcher import Waited
 
         with self._failures():
-            self._conclude(read_event(event))
+            self._conclude(Waited.from_event(event))
 
     def _conclude(self, waited: Waited) -> None:
         from airflow_provider_supersim.runs.sentences import commands_not_settled
@@ -133,8 +133,10 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
         sids = [sid.strip() if isinstance(sid, str) else "" for sid in sids]
         # An XCom that is not there is rendered as the text None.
         if not sids or not all(sid.startswith("HG") and sid.isalnum() for sid in sids):
-            given = repr(self.ip_command_sid)
-            raise BadArgumentError(f"ip_command_sid must be a sid (HG…) or a list of them, got {given}")
+            raise BadArgumentError(
+                "ip_command_sid must be a sid (HG…) or a list of them, got "
+                f"{self.ip_command_sid!r}. If another task should have pushed it, look there"
+            )
         return sids
 
     def _all_sent(self, waited: Waited) -> bool:
@@ -147,14 +149,11 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
         return waited.settled and waited.error is None
 
     def _failures(self) -> AbstractContextManager[None]:
-        from airflow_provider_supersim.runs.failures import SoFar, airflow_failures
+        from airflow_provider_supersim.runs.failures import airflow_failures
+        from airflow_provider_supersim.runs.so_far import of_sensor
 
-        return airflow_failures(
-            lambda: "reading statuses; a sensor sends nothing",
-            self.supersim_conn_id,
-            whom="ip_command_sid",
-            so_far=lambda: SoFar("a sensor sends nothing", clear="clear this sensor"),
-        )
+        commands = len(self.ip_command_sid) if isinstance(self.ip_command_sid, list) else 1
+        return airflow_failures(self.supersim_conn_id, whom="ip_command_sid", so_far=lambda: of_sensor(commands))
 
     @contextmanager
     def _with_commands_named(self) -> Iterator[None]:

@@ -176,7 +176,10 @@ def test_an_operators_failure_is_told_in_short_lines(world, new_dag, play):
 
 @pytest.mark.parametrize(
     ("on_clear", "advice"),
-    [("restart", "look the command up before you clear this task"), ("resume", "clear this task: it sends nothing")],
+    [
+        ("restart", "look the command up before you clear this task"),
+        ("resume", "clear this task: it keeps waiting and sends nothing"),
+    ],
 )
 @pytest.mark.parametrize("deferrable", [False, True], ids=["in_the_worker", "deferred"])
 def test_what_a_clear_does_after_the_command_was_accepted(world, new_dag, play, memory, on_clear, advice, deferrable):

@@ -142,9 +142,9 @@ def test_a_terminated_task_stops_and_says_how_far_it_was(airflow, simulator, run
         return error["error_detail"][0]["exc_value"]
 
     (command,) = simulator.commands("never-1")
-    assert said("wait").startswith("Task killed while waiting for never-1: command queued.")
+    assert said("wait").startswith("never-1: task killed while waiting; the command is queued")
     assert command["sid"] in said("wait")
-    assert said("roll_out").startswith("Task killed while rolling out; the ledger has what was sent")
+    assert said("roll_out").startswith("Rollout: task killed while rolling out; ")
     assert {said(task).splitlines()[0][-13:] for task in ("wait", "roll_out")} == {"[task-killed]"}
     # A next try would find in the ledger what was sent; at most the one command under way would have to be looked up.
     entries = airflow.state_store("terminated", run, "roll_out", "supersim_ledger_0_0")["entries"].values()

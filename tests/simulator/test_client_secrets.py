@@ -128,7 +128,9 @@ async def test_only_what_slows_a_run_down_is_logged_and_no_secret(supersim_simul
     assert "bearer " not in everything_logged.text.lower()
     assert PASSWORD not in everything_logged.text
     ours = [record for record in everything_logged.records if record.name.startswith("airflow_provider")]
-    assert [record.getMessage() for record in ours] == ["Slowing to 80 requests at once: the API answered 429"]
+    fields = supersim_simulator.connection(vendor)
+    account = f"{fields['host'].partition('://')[2]}, account {fields['login']}"
+    assert [record.getMessage() for record in ours] == [f"Slowing to 80 requests at once: 429 from {account}"]
 
 
 async def test_the_client_shows_no_secret_of_its_own():

@@ -160,7 +160,7 @@ async def test_a_long_pause_is_explained_once(caplog):
     await Requests(Pace(8)).many(8, too_many(retry_after=30))
     (record,) = caplog.records
     assert record.getMessage() == (
-        "Pausing for 30 seconds: the API answered 429 with Retry-After. Sending resumes by itself. [pausing]"
+        "Pausing for 30 seconds: 429 with Retry-After from the API. Sending resumes by itself. [pausing]"
     )
 
 
@@ -176,9 +176,9 @@ async def test_refusals_are_told_of_every_ten_seconds(caplog):
     for _ in range(25):
         await Requests(pace).one(too_many())
     assert [record.getMessage() for record in caplog.records] == [
-        "Slowing to 6 requests at once: the API answered 429",
-        "Slowing to 1 request at once: the API answered 429 10 times in 10 seconds",
-        "Slowing to 1 request at once: the API answered 429 10 times in 10 seconds",
+        "Slowing to 6 requests at once: 429 from the API",
+        "Slowing to 1 request at once: 429 10 times in 10 seconds from the API",
+        "Slowing to 1 request at once: 429 10 times in 10 seconds from the API",
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 from airflow_provider_supersim.api.models import Direction, IpCommand, PayloadType, Status
 from airflow_provider_supersim.delivery.waiting.watcher import EventError, StatusesUnreadableError, Waited
 from airflow_provider_supersim.runs import sentences
+from airflow_provider_supersim.runs.so_far import SoFar, Stage, of_command
 
 READ = 90  # characters of a line that Airflow's log view shows
 
@@ -50,10 +51,14 @@ def test_settled_is_when_every_command_has_been_read_with_a_final_status(command
     assert Waited(commands=commands, unread=unread).settled is settled
 
 
-def test_an_operators_failure_names_the_device_first_and_the_sids_last():
-    said = sentences.command_failed(FAILED, "device-0007")
+@pytest.mark.parametrize(
+    ("ledger", "retry"), [(True, "A retry sends again."), (False, "Without a ledger, a retry sends nothing.")]
+)
+def test_an_operators_failure_names_the_device_first_and_the_sids_last(ledger, retry):
+    said = sentences.command_failed(FAILED, "device-0007", ledger=ledger)
 
     assert "device-0007 did not get its command: status failed, most often no network (83401)" in said[:READ]
+    assert retry in said
     assert "clear this task to send again" in said
     assert said.endswith(f"IP Command {FAILED.sid} to SIM {FAILED.sim_sid}")
 
@@ -72,10 +77,11 @@ def test_a_sensors_failure_counts_first_and_names_up_to_ten():
     [("restart", "because a clear sends again"), ("resume", "clear this task: it keeps waiting and sends nothing")],
 )
 def test_what_a_clear_does_depends_on_the_operator(on_clear, what_to_do):
-    said = sentences.command_not_settled(Waited(commands=[QUEUED]), "device-0008", 300.0, on_clear)
+    how_far = of_command("device-0008", Stage.ACCEPTED, on_clear=on_clear, ledger=True)
+    said = sentences.command_not_settled(Waited(commands=[QUEUED]), 300.0, how_far)
 
     assert said[:READ].startswith("device-0008: still queued after 5 minutes (timeout). It can still go out")
-    assert "A retry keeps waiting and sends nothing" in said
+    assert "The next try keeps waiting and sends nothing" in said
     assert what_to_do in said
     assert said.endswith(f"IP Command {QUEUED.sid} to SIM {QUEUED.sim_sid}")
 
@@ -108,7 +114,8 @@ def test_a_sensor_counts_what_had_no_final_status_in_time(waited, words):
 def test_a_wait_that_ended_early_says_for_what_and_what_the_next_try_does(retryable, next_try):
     waited = Waited(commands=[QUEUED, SENT], unread=["HG9"], error="GET … answered 401", retryable=retryable)
 
-    what, to_do = sentences.unreadable(waited, "supersim_lab (api.example)", "clear this task: it sends nothing")
+    how_far = SoFar(retry="The next try keeps waiting and sends nothing.", clear="clear this task: it sends nothing")
+    what, to_do = sentences.unreadable(waited, "supersim_lab (api.example)", how_far)
 
     assert what.startswith("Stopped waiting for 2 commands: their statuses cannot be read")
     assert "connection supersim_lab (api.example)" in what
@@ -127,11 +134,11 @@ def test_counts_are_by_status():
 def test_no_sentence_quotes_a_payload():
     every = [
         sentences.describe(FAILED),
-        sentences.command_failed(FAILED, "device-0001"),
+        sentences.command_failed(FAILED, "device-0001", ledger=True),
         sentences.commands_failed([FAILED], 1),
-        sentences.command_not_settled(Waited(commands=[QUEUED]), "device-0001", 1, "restart"),
+        sentences.command_not_settled(Waited(commands=[QUEUED]), 1, SoFar("device-0001")),
         sentences.commands_not_settled(Waited(commands=[QUEUED]), 1),
-        *sentences.unreadable(Waited(commands=[QUEUED], error="x"), "supersim_default", "clear this task"),
+        *sentences.unreadable(Waited(commands=[QUEUED], error="x"), "supersim_default", SoFar()),
         sentences.in_counts(Waited(commands=[QUEUED])),
     ]
     assert not any("hunter2" in sentence for sentence in every)

@@ -55,7 +55,7 @@ class JournalError(Exception):
     def __str__(self) -> str:
         """Return what is wrong, what to do about it, and where."""
         return (
-            f"Ledger unreadable: {self.what}. Nothing is sent until it can be read. Restore the value, or install the "
+            f"Ledger unreadable: {self.what}. Nothing is sent until it can be read.\nRestore the value, or install the "
             "version of this provider that wrote it, and retry. If that is impossible, look up in the API what was "
             "sent. Then delete the whole ledger: the next try starts over and sends to every device. "
             f"Place: {self.place}, key {self.key}"

@@ -49,12 +49,14 @@ class TargetsError(BadInputError):
         self.more = more
 
     def __str__(self) -> str:
-        """Return a first line that is enough for an alert, then a line for each problem."""
+        """Return a first line that is enough for an alert, then what to do, then a line for each problem."""
         first, total = self.problems[0], len(self.problems) + self.more
         invalid = "1 target is invalid" if total == 1 else f"{total:,} targets are invalid"
         gist = first.what.partition("; ")[0]
-        summary = f"Nothing was sent: {invalid}. First: {first.where}, {gist}."
-        lines = [f"{summary} Correct the rows or the payload, then clear this task."]
+        lines = [
+            f"Nothing was sent: {invalid}. First: {first.where}, {gist}.",
+            "Retries do not run. Correct the rows or the payload, then clear this task.",
+        ]
         lines += map(str, self.problems[:SHOWN])
         if total > SHOWN:
             lines.append(f"… and {total - SHOWN:,} more.")

@@ -30,7 +30,7 @@ from airflow_provider_supersim.api.errors import (
 from airflow_provider_supersim.api.models import IpCommand, Status, parse_field
 from airflow_provider_supersim.api.requests import IP_COMMANDS
 from airflow_provider_supersim.delivery.waiting.status_reader import StatusReader
-from airflow_provider_supersim.words import duration
+from airflow_provider_supersim.words import duration, quoted
 
 log = logging.getLogger(__name__)
 
@@ -107,11 +107,12 @@ class Waited(msgspec.Struct, frozen=True, kw_only=True):
         :raises EventError: it is something else
         """
         if not isinstance(event, dict) or set(event) != set(cls.__struct_fields__):
-            raise EventError(f"its fields are not {', '.join(cls.__struct_fields__)}")
+            fields = ", ".join(cls.__struct_fields__)
+            raise EventError(f"its fields are not {fields}: {quoted(repr(event))}")
         try:
             return msgspec.convert(event, cls, dec_hook=parse_field)
         except msgspec.ValidationError as error:
-            raise EventError(str(error)) from None
+            raise EventError(f"{error}: {quoted(repr(event))}") from None
 
 
 class _Waiter:
