@@ -122,8 +122,7 @@ class ObjectStorageStore:
         self._folder = "/".join([storage.path.rstrip("/"), *names])
         self.place = "/".join([ledger_path.rstrip("/"), *names])
         storage.make_folder(self._folder)
-        # A name of its own: two processes that write one file would leave a mixture.
-        self._unfinished = f"{uuid4().hex}.unfinished"
+        self._process = uuid4().hex
         if storage.is_local:
             for folder in list(Path(self._folder).parents)[:_FOLDERS]:
                 _flush_folder(folder)
@@ -156,13 +155,14 @@ class ObjectStorageStore:
         return f"{self._folder}/{key}.json"
 
     def _write_local(self, path: str, content: bytes) -> None:
-        folder = Path(self._folder)
-        with (folder / self._unfinished).open("wb") as stream:
+        # A name for each process and value: two writers of one file would leave a mixture, or exchange their values.
+        unfinished = Path(f"{path}.{self._process}.unfinished")
+        with unfinished.open("wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        (folder / self._unfinished).replace(path)
-        _flush_folder(folder)
+        unfinished.replace(path)
+        _flush_folder(unfinished.parent)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -75,6 +75,22 @@ def test_an_unfinished_file_is_no_value(tmp_path: Path, monkeypatch: pytest.Monk
     assert store.get("key") == {"whole": "again"}
 
 
+def test_two_values_that_are_written_at_once_are_not_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollout writes its record beside the ledger in one thread, and the ledger's chunks in others."""
+    store, flush = ObjectStorageStore(str(tmp_path), context()), os.fsync
+
+    def write_the_other_first(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fsync", flush)
+        store.set("rollout", {"the": "record"})
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", write_the_other_first)
+    store.set("supersim_ledger_0_0", {"the": "chunk"})
+
+    assert store.get("supersim_ledger_0_0") == {"the": "chunk"}
+    assert store.get("rollout") == {"the": "record"}
+
+
 def test_a_local_write_is_on_the_disk_before_it_has_its_name_and_the_name_before_it_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
