@@ -98,6 +98,28 @@ def test_statuses_that_cannot_be_read_are_told_as_such(fleet, roll_out, tmp_path
     assert "Of 2 devices: 0 sent, 0 failed, 2 without a final status" in lines[1]
 
 
+@pytest.mark.parametrize("deferrable", [False, True], ids=["in_the_worker", "deferred"])
+@pytest.mark.parametrize(("status", "code"), [(403, "credentials-refused"), (400, "request-refused")])
+@pytest.mark.parametrize("devices", [2, DEVICES])
+def test_a_key_that_may_send_and_not_read(fleet, roll_out, tmp_path, devices, status, code, deferrable):
+    fleet.faults({"kind": "error_before", "status": status, "method": "GET", "path": "/v1/IpCommands", "skip": 1})
+    ships = [sim["unique_name"] for sim in fleet.sims(fleet="ships")][:devices]
+    fleet.set_behaviour(ships, network="never")
+    report = tmp_path / "report.jsonl"
+
+    played = roll_out(
+        fleet=None, targets=ships, report_path=str(report), deferrable=deferrable, wave_timeout=20, retries=1
+    )
+
+    ended = played.tasks["roll_out"]
+    assert (ended.state, ended.tries) == ("failed", 1)
+    assert ended.xcom["return_value"].items() >= {"unsettled": devices, "not_sent": 0, "commands": devices}.items()
+    assert report.read_text().count('"queued"') == devices
+    lines = lines_of(ended)
+    assert_said(played, lines, code)
+    assert f"{devices} without a final status" in lines[1]
+
+
 def test_an_execution_timeout(fleet, roll_out, tmp_path):
     fleet.faults({"kind": "hang", "seconds": 1200, "skip": 15, **POST})
     report = tmp_path / "report.csv"
@@ -185,7 +207,7 @@ def test_an_operators_failure_is_told_in_short_lines(world, new_dag, play):
 def test_what_a_clear_does_after_the_command_was_accepted(world, new_dag, play, memory, on_clear, advice, deferrable):
     """A clear may send again what was accepted, so the advice is another one than before it was."""
     world.set_behaviour("device-0001", network="never")
-    world.faults({"kind": "error_before", "status": 403, "method": "GET", "path": "/v1/IpCommands/"})
+    world.faults({"kind": "error_before", "status": 403, "method": "GET", "path": "/v1/IpCommands", "skip": 1})
     options = {"deferrable": deferrable, "on_clear": on_clear, "poll_interval": 0.1, **memory}
     with new_dag() as dag:
         SuperSimIpCommandOperator(task_id="send", sim="device-0001", payload="x", device_port=4000, **options)

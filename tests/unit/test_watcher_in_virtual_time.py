@@ -67,6 +67,7 @@ class Api:
         self.error = None  # of each request
         self.refusals = {}  # by sid: the error of its single read
         self.listed = True  # the list shows the commands
+        self.list_refusal = None  # the error of each page
         self.hangs = False
 
     @asynccontextmanager
@@ -87,6 +88,8 @@ class Api:
         for number, sid in enumerate(self.sids):
             if number % self.page_size(IP_COMMANDS) == 0:
                 await self._answer()
+                if self.list_refusal:
+                    raise self.list_refusal
             if self.listed:
                 yield self._command(sid)
 
@@ -218,6 +221,20 @@ async def test_an_error_of_one_waiter_ends_no_other_wait():
     assert (await other).settled
 
 
+async def test_an_error_of_one_waiter_about_a_command_that_is_gone_ends_no_other_wait():
+    def broken(sid):
+        raise KeyError(sid)
+
+    api = Api(["HG1"], settled_at=now() + 100)
+    api.refusals["HG2"] = refusal(404)
+    watcher = Watcher(api)
+    other = asyncio.create_task(watcher.wait(["HG1"], interval=5, timeout=600))
+    with pytest.raises(KeyError, match="HG2"):
+        await watcher.wait(["HG2"], interval=5, timeout=600, on_read=lambda _: None, on_gone=broken)
+
+    assert (await other).settled
+
+
 @pytest.mark.parametrize(
     ("interval", "timeout", "error"),
     [
@@ -293,6 +310,68 @@ async def test_whoever_waits_for_many_asks_again_for_the_one_that_is_refused_and
 
     assert (waited.error, now() - began) == (None, pytest.approx(60, abs=0.1))
     assert len(api.rounds()) < 12
+
+
+def for_a_fleet(api, sids, how):
+    """Wait as a rollout does: in its worker, in the triggerer, or with one look."""
+    if how == "look":
+        return Watcher(api).look(sids, pause=5, timeout=600, on_read=lambda _: None, on_gone=lambda _: None)
+    return Watcher(api).wait(sids, interval=5, timeout=600, on_read=lambda _: None, on_gone=lambda _: None)
+
+
+async def error_of(waiting):
+    """Return how a wait ended that must end with an error."""
+    try:
+        waited = await waiting
+    except StatusesUnreadableError as error:
+        waited = error.waited
+    assert waited
+    return waited
+
+
+@pytest.mark.parametrize("how", ["wait", "look"])
+@pytest.mark.parametrize("number", [1, 2, 30])
+@pytest.mark.parametrize("status", [400, 403, 414])
+async def test_when_every_read_is_refused_waiting_for_a_fleet_ends_after_one_round(status, number, how):
+    api = Api([f"HG{one}" for one in range(number)])
+    api.refusals = dict.fromkeys(api.sids, refusal(status))
+    api.list_refusal = refusal(status)
+    waited = await error_of(for_a_fleet(api, api.sids, how))
+
+    assert (waited.retryable, waited.credentials_refused) == (False, status == 403)
+    assert len(api.asked) <= number + 1
+    assert len(api.rounds()) == 1
+
+
+@pytest.mark.parametrize("how", ["wait", "look"])
+async def test_many_refusals_without_one_status_end_the_wait_for_a_fleet_although_the_list_is_shown(how):
+    api = Api([f"HG{one}" for one in range(2_000)])
+    api.listed = False
+    api.refusals = dict.fromkeys(api.sids, refusal(403))
+    waited = await error_of(for_a_fleet(api, api.sids, how))
+
+    assert (waited.retryable, waited.credentials_refused) == (False, True)
+    assert len(api.asked) < 10 + 100 + HOPELESS
+
+
+@pytest.mark.parametrize("how", ["wait", "look"])
+@pytest.mark.parametrize("number", [1, 2])
+async def test_what_may_not_be_read_singly_is_read_from_the_list(number, how):
+    api = Api([f"HG{one}" for one in range(number)], settled_at=now())
+    api.refusals = dict.fromkeys(api.sids, refusal(403))
+    await for_a_fleet(api, api.sids, how)
+
+    assert len(api.asked) == number + 1
+
+
+async def test_a_few_that_are_refused_end_no_wait_for_a_fleet():
+    api, read = Api(settled_at=now() + 12), []
+    refused = [f"HG{one}" for one in range(2, HOPELESS)]
+    api.refusals = dict.fromkeys(refused, refusal(403))
+    waiting = Watcher(api).wait(["HG1", *refused], interval=5, timeout=600, on_read=read.append)
+
+    assert (await waiting).error is None
+    assert {command.sid for command in read} == {"HG1"}
 
 
 async def test_one_single_read_that_fails_keeps_no_other_from_being_read():

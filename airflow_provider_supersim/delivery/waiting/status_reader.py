@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 import anyio
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
-from airflow_provider_supersim.api.errors import ApiError, BadInputError, SuperSimError, Verdict
+from airflow_provider_supersim.api.errors import ApiError, BadInputError, NotFoundError, SuperSimError, Verdict
 from airflow_provider_supersim.api.models import Direction, IpCommand
 from airflow_provider_supersim.api.requests import IP_COMMANDS
 
@@ -24,7 +24,7 @@ LAG = 10.0
 MARGIN = 2
 #: Reading on pays if it costs at most this share of the single reads that it may save.
 WORTH = 1 / 8
-#: After so many failed single reads in a row no further one is begun in a round.
+#: After so many failed or refused single reads in a row no further one is begun in a round.
 HOPELESS = 10
 
 
@@ -55,13 +55,13 @@ class StatusReader:
         # Until the list was read once, assume that it holds our commands alone: then MARGIN costs nothing.
         cost = pages - MARGIN + 1 if self._list_cost is None else self._list_cost
         if len(wanted) <= cost:
-            await self._read_singly(client, wanted)
+            await self._read_singly(client, wanted, list_read=False)
             return
         pages = min(pages, len(wanted) - 1)  # one request is left for commands that the list does not show
         missing, pages_read = await self._read_list(client, wanted, urgent, pages)
         singles = self._choose_singles(missing, urgent, pages_read, whole=pages_read < pages)
         self._list_cost = pages_read + len(singles)
-        await self._read_singly(client, singles)
+        await self._read_singly(client, singles, list_read=True)
 
     async def _read_list(
         self, client: AsyncSuperSimClient, wanted: Collection[str], urgent: Collection[str], pages: int
@@ -105,39 +105,74 @@ class StatusReader:
             return [sid for sid in missing if sid in urgent]
         return [sid for sid, since in self._missing_since.items() if sid in urgent or now - since >= LAG]
 
-    async def _read_singly(self, client: AsyncSuperSimClient, sids: Collection[str]) -> None:
+    async def _read_singly(self, client: AsyncSuperSimClient, sids: Collection[str], *, list_read: bool) -> None:
         """Read each by itself. One that fails keeps no other from being read.
 
+        :param list_read: the list was read in this round, and does not show these commands
         :raises SuperSimError: the first error that was not one command's own
         """
-        left = iter(sids)
-        failed: list[SuperSimError] = []
-        in_a_row = 0
+        left, answers = iter(sids), _Answers()
 
         async def read() -> None:
-            nonlocal in_a_row
             for sid in left:
                 try:
                     self._take(await client.get_ip_command(sid))
-                    in_a_row = 0
-                except BadInputError as error:
+                except (BadInputError, NotFoundError) as error:
                     self._gone(sid, error)
                 except SuperSimError as error:
-                    if _concerns_one_command(error):
-                        self._gone(sid, error)
-                        continue
-                    failed.append(error)
-                    in_a_row += 1
-                    if in_a_row >= HOPELESS or not error.retryable:
+                    if answers.end_with(sid, error):
                         return
+                    continue
+                answers.good()
 
         async with anyio.create_task_group() as group:
             for _ in range(min(len(sids), client.vendor.max_concurrency)):
                 group.start_soon(read)
-        if failed:
-            raise next((error for error in failed if not error.retryable), failed[0])
+        refused = answers.refused
+        if refused and not answers.any_good and not list_read:
+            # Is it these commands, or does the API refuse everything? The list tells, and may show them.
+            missing, _ = await self._read_list(client, refused, (), pages=1)
+            refused = {sid: refused[sid] for sid in missing}
+        for sid, error in refused.items():
+            self._gone(sid, error)
+        answers.raise_failure()
+
+
+class _Answers:
+    """How the single reads of one round were answered.
+
+    :ivar refused: by sid: the error of each that may be refused alone
+    :ivar any_good: the API has answered one as it should, be it that there is no such command
+    """
+
+    def __init__(self) -> None:
+        self.refused: dict[str, SuperSimError] = {}
+        self.any_good = False
+        self._failed: list[SuperSimError] = []
+        self._bad_in_a_row = 0
+
+    def good(self) -> None:
+        """Note an answer."""
+        self.any_good, self._bad_in_a_row = True, 0
+
+    def end_with(self, sid: str, error: SuperSimError) -> bool:
+        """Note an error; return whether to begin no further read."""
+        self._bad_in_a_row += 1
+        if _concerns_one_command(error):
+            self.refused[sid] = error
+            return self._bad_in_a_row >= HOPELESS
+        self._failed.append(error)
+        return self._bad_in_a_row >= HOPELESS or not error.retryable
+
+    def raise_failure(self) -> None:
+        """Do nothing if all errors were of one command each.
+
+        :raises SuperSimError: the first that was not; one that no further try can fix comes before others
+        """
+        if self._failed:
+            raise next((error for error in self._failed if not error.retryable), self._failed[0])
 
 
 def _concerns_one_command(error: SuperSimError) -> bool:
-    """Tell whether the API refuses this one command. With 401 it refuses the credentials, and so all."""
+    """Tell whether the API may refuse this one command alone. With 401 it refuses the credentials, and so all."""
     return isinstance(error, ApiError) and error.verdict is Verdict.REFUSED and error.status != 401

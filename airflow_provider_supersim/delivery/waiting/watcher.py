@@ -12,7 +12,7 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import msgspec
@@ -29,7 +29,7 @@ from airflow_provider_supersim.api.errors import (
 )
 from airflow_provider_supersim.api.models import IpCommand, Status, parse_field
 from airflow_provider_supersim.api.requests import IP_COMMANDS
-from airflow_provider_supersim.delivery.waiting.status_reader import StatusReader
+from airflow_provider_supersim.delivery.waiting.status_reader import HOPELESS, StatusReader
 from airflow_provider_supersim.words import duration, quoted
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ KNOWN_STATUSES = frozenset(Status)
 #: What can be a sid. One that is well formed is not needed: what else the API gives out must be readable too.
 _SID = re.compile(r"[0-9A-Za-z]+")
 
+T = TypeVar("T")
 OnRead = Callable[[IpCommand], None]
 OnGone = Callable[[str], None]
 
@@ -139,35 +140,45 @@ class _Waiter:
         self.deadline = deadline
         self.once = once
         self.heard_at = _now()
+        self._refused: set[str] = set()  # since a status was last read
         self.done: asyncio.Future[Waited] = asyncio.get_running_loop().create_future()
 
     def take(self, command: IpCommand) -> None:
         """Keep what was read, or hand it on; end the wait with the last command that is done."""
         sid = str(command.sid)
         self.heard_at = _now()
+        self._refused.clear()
         if self.on_read:
-            try:
-                self.on_read(command)
-            except Exception as error:  # noqa: BLE001  # whatever it is, it must not end the waits of others
-                self.fail(error)
+            self._tell(self.on_read, command)
         else:
             self.read[sid] = command
         if self.is_done(command):
-            self.open.discard(sid)
-            if not self.open:
-                self.end()
+            self._close(sid)
 
     def lose(self, sid: str, error: SuperSimError | BadInputError) -> bool:
         """Note that the API does not show a command; return whether it need not be read again for this one."""
         self.heard_at = _now()
-        if self.on_gone and isinstance(error, NotFoundError):
-            self.on_gone(sid)
+        if isinstance(error, NotFoundError):
+            if self.on_gone:
+                self._tell(self.on_gone, sid)
+                return self._close(sid)
+        else:
+            self._refused.add(sid)
+        if not self.on_read or len(self._refused) >= HOPELESS:  # one of many is given up alone, but not all of them
+            self.end(error)
         elif self.once:
             log.warning("%s has no status: the API refuses to show it. %s [status-refused]", sid, error)
-        else:
-            if not self.on_read:  # otherwise it waits for a Fleet, and so for the others
-                self.end(error)
-            return False
+            return self._close(sid)
+        return False
+
+    def _tell(self, listener: Callable[[T], None], news: T) -> None:
+        try:
+            listener(news)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it must not end the waits of others
+            self.fail(error)
+
+    def _close(self, sid: str) -> bool:
+        """Wait no more for this command; end the wait with the last one."""
         self.open.discard(sid)
         if not self.open:
             self.end()
@@ -193,7 +204,7 @@ class _Waiter:
             self.done.set_result(self.result(error))
 
     def fail(self, error: Exception) -> None:
-        """End the wait with an error that is not the API's: of this waiter's ``on_read``, or of the poller."""
+        """End the wait with an error that is not the API's: of this waiter's listeners, or of the poller."""
         if not self.done.done():
             self.done.set_exception(error)
 
@@ -238,7 +249,8 @@ class Watcher:
         :param timeout: seconds from now; with 0 each status is read once
         :param on_read: called with each command as it is read; the result then names no commands. What it raises ends
             this wait
-        :param on_gone: called with the sid of a command that the API has no more; the others are waited for
+        :param on_gone: called with the sid of a command that the API has no more; the others are waited for. What it
+            raises ends this wait
         :raises ValueError: a sid can be none, the interval is not more than 0, or the timeout less than 0
         """
         _check_seconds("poll_interval", interval, above_zero=True)
