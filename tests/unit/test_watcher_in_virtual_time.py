@@ -435,6 +435,17 @@ async def test_a_look_that_the_api_has_asked_to_pause_goes_on_after_the_pause():
         type(api).paused_for = 0.0
 
 
+async def test_a_look_ends_although_the_api_asks_for_one_pause_after_the_other(monkeypatch):
+    api, began = Api(), now()
+    api.error = TooManyRequestsError("busy", request="GET", verdict=Verdict.TRY_AGAIN, status=429)
+    monkeypatch.setattr(Api, "paused_for", 60.0)
+    with anyio.move_on_after(WEEK / 7), pytest.raises(StatusesUnreadableError) as failure:
+        await Watcher(api).look(["HG1"], pause=5, timeout=3, on_read=lambda _: None)
+
+    assert failure.value.waited.retryable
+    assert now() - began == pytest.approx(3 + watch.BUSY + watch.GRACE, abs=1)
+
+
 async def test_a_look_goes_on_for_as_long_as_it_reads_some():
     class Slow(Api):
         async def get_ip_command(self, sid):

@@ -44,6 +44,8 @@ JITTER = 0.1
 GRACE = 30.0
 #: Seconds for which a read by sid may answer 404 although the command exists: as long as the list may lag.
 GONE_AFTER = 30.0
+#: Most seconds by which pauses that the API asks for make a look longer.
+BUSY = 600.0
 KNOWN_STATUSES = frozenset(Status)
 #: What can be a sid. One that is well formed is not needed: what else the API gives out must be readable too.
 _SID = re.compile(r"[0-9A-Za-z]+")
@@ -275,7 +277,8 @@ class Watcher:
         """Read the status of each command once, and come back when all were read, or are gone.
 
         :param pause: seconds between two rounds, while some could not be read
-        :param timeout: seconds in which all must be read. It goes on after that for as long as it reads some
+        :param timeout: seconds in which all must be read. It goes on after that for as long as it reads some, and at
+            most :data:`BUSY` seconds while the API asks for pauses
         :param on_read: called with each command as it is read
         :param on_gone: called with the sid of each command that the API has no more
         :raises StatusesUnreadableError: a command could not be read in this time, or the budget for failed rounds is
@@ -287,7 +290,9 @@ class Watcher:
         deadline = _now() + timeout
         self._add(waiter)
         try:
-            while (left := max(deadline, waiter.heard_at, self._resumes_at()) + GRACE - _now()) > 0:
+            while (
+                left := max(deadline, waiter.heard_at, min(self._resumes_at(), deadline + BUSY)) + GRACE - _now()
+            ) > 0:
                 await asyncio.wait([waiter.done], timeout=left)
                 if waiter.done.done():
                     waiter.done.result().check_readable()
