@@ -32,6 +32,23 @@ def basic_header(login: str, password: str) -> str:
 class Auth(ABC):
     """The ``Authorization`` header of one account. Its secrets are in no ``repr`` and no error."""
 
+    _learn: Callable[[str], None] | None = None
+
+    def tell(self, learn: Callable[[str], None]) -> None:
+        """Call a function with each secret that no log must show: now, and later with each new token."""
+        self._learn = learn
+        self._learned(*self.secrets())
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what is known from the beginning."""
+        return ()
+
+    def _learned(self, *secrets: str) -> None:
+        if learn := self._learn:
+            for secret in secrets:
+                for written in dict.fromkeys(_spellings(secret)):
+                    learn(written)
+
     @abstractmethod
     async def header(self, send: Send) -> str:
         """Return the header's value.
@@ -64,8 +81,12 @@ class BasicAuth(Auth):
         """Do nothing: there is no token."""
 
     @override
+    def secrets(self) -> tuple[str, ...]:
+        return self._password, self._header.removeprefix("Basic ")
+
+    @override
     def redact(self, text: str) -> str:
-        return _without(text, self._password, self._header.removeprefix("Basic "))
+        return _without(text, *self.secrets())
 
 
 class ClientCredentialsAuth(Auth):
@@ -107,6 +128,10 @@ class ClientCredentialsAuth(Auth):
             self._header = ""
 
     @override
+    def secrets(self) -> tuple[str, ...]:
+        return (self._client_secret,)
+
+    @override
     def redact(self, text: str) -> str:
         return _without(text, self._client_secret, *self._tokens)
 
@@ -139,18 +164,17 @@ class ClientCredentialsAuth(Auth):
         life = math.inf if token.expires_in is None else token.expires_in
         self._renew_at = asked_at + life - min(60.0, life / 10)
         self._tokens.append(token.access_token)
+        self._learned(token.access_token)
         self._header = f"Bearer {token.access_token}"
 
 
 def _without(text: str, *secrets: str) -> str:
     for secret in filter(None, secrets):
-        # In each way in which an echo may write it: plain, in a URL, in a form, in HTML, in JSON.
-        for written in (
-            secret,
-            quote(secret, safe=""),
-            quote_plus(secret),
-            html.escape(secret),
-            json.dumps(secret)[1:-1],
-        ):
+        for written in _spellings(secret):
             text = text.replace(written, "***")
     return text
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    """Return each way in which an echo may write it: plain, in a URL, in a form, in HTML, in JSON."""
+    return secret, quote(secret, safe=""), quote_plus(secret), html.escape(secret), json.dumps(secret)[1:-1]

@@ -15,6 +15,7 @@ from airflow_provider_supersim.api.pace import pace_of
 from airflow_provider_supersim.api.proxies import is_loopback
 from airflow_provider_supersim.api.vendors import VENDORS, Vendor
 from airflow_provider_supersim.hooks.connection_form import EXTRA_FIELDS, FORM_PREFIX
+from airflow_provider_supersim.hooks.masking import mask
 
 
 class BadConnectionError(BadInputError):
@@ -141,9 +142,11 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         :param wait_if_busy: see :class:`AsyncSuperSimClient`; default 120 seconds
         """
         account = f"{self.base_url.partition('://')[2]}, account {self.login}"
+        auth = self.vendor.auth(self.login, self.password, auth_url=self.auth_url, timeout=self.timeout)
+        auth.tell(mask)
         return kind(
             self.vendor,
-            self.vendor.auth(self.login, self.password, auth_url=self.auth_url, timeout=self.timeout),
+            auth,
             base_url=self.base_url,
             timeout=self.timeout,
             pace=pace_of(account, self.max_concurrency, self.max_rate),

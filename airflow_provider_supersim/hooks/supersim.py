@@ -20,6 +20,7 @@ from airflow_provider_supersim.api.signatures import with_arguments_of
 from airflow_provider_supersim.hooks import connection_form as form
 from airflow_provider_supersim.hooks.blocking import Session
 from airflow_provider_supersim.hooks.connection import Account, BadConnectionError, Limits
+from airflow_provider_supersim.hooks.masking import mask_password
 from airflow_provider_supersim.hooks.results import ReturnableClient, returnable
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ class SuperSimHook(BaseHook):
         :param callback_method: ``GET`` or ``POST``; default: the API's, ``POST``
         :return: the command as the API accepted it, in practice ``queued``
         """
+        mask_password(command.callback_url)
         return returnable(self.run(AsyncSuperSimClient.send, command))
 
     def get_ip_command(self, sid: str) -> IpCommand:

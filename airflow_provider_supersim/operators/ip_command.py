@@ -115,14 +115,22 @@ class SuperSimIpCommandOperator(LinkedOperator):
     def render_template(
         self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
     ) -> Any:
-        """Render a field; the payload with every line end, and from its file if it names one."""
+        """Render a field; the payload with every line end, and from its file if it names one.
+
+        The password of a callback URL is masked.
+        """
         if content is self.payload and isinstance(content, str | dict | list) and id(content) not in (seen_oids or ()):
             from airflow_provider_supersim.runs.templates import rendered_payload
 
             environment = jinja_env or self.get_template_env()
             resolve = partial(super().render_template, context=context, jinja_env=environment, seen_oids=seen_oids)
             return rendered_payload(content, context, environment, resolve)
-        return super().render_template(content, context, jinja_env, seen_oids)
+        rendered = super().render_template(content, context, jinja_env, seen_oids)
+        if content is not None and content is self.callback_url:
+            from airflow_provider_supersim.hooks.masking import mask_password
+
+            mask_password(rendered)  # before Airflow stores the rendered fields
+        return rendered
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send, push the sid, and wait."""

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -15,6 +14,7 @@ from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.delivery.once.store import MemoryOnly, Store
 from airflow_provider_supersim.delivery.state.working_set import WorkingSet
 from airflow_provider_supersim.exceptions import NoLedgerError
+from airflow_provider_supersim.hooks.masking import ONE_AT_A_TIME
 from airflow_provider_supersim.runs.storage import Storage
 
 if TYPE_CHECKING:
@@ -81,12 +81,10 @@ class TaskStateStore:
         ti = context["ti"]
         mapped = "" if ti.map_index in (None, -1) else f", map index {ti.map_index}"
         self.place = f"Airflow's task state store of {ti.dag_id}.{ti.task_id}, run {ti.run_id}{mapped}"
-        # Under dag.test() the answer is made in this process, and another thread must not ask meanwhile.
-        self._one_at_a_time = Lock()
 
     def get(self, key: str) -> Any | None:
         """Return the value, or ``None`` if there is none."""
-        with self._one_at_a_time:
+        with ONE_AT_A_TIME:
             try:
                 return self._accessor.get(key)
             except ValueError as error:
@@ -94,7 +92,7 @@ class TaskStateStore:
 
     def set(self, key: str, value: Any) -> None:
         """Write or overwrite the value."""
-        with self._one_at_a_time:
+        with ONE_AT_A_TIME:
             self._accessor.set(key, value)
 
 
