@@ -284,8 +284,7 @@ class AsyncSuperSimClient:
         request.headers["Authorization"] = header
         may_leave()
         response = await self._transport.send(request)
-        if self._pace.is_new:
-            self._pace.begin(self.vendor.under_way(response))
+        self._pace.at_work = self.vendor.under_way(response)
         if self.vendor.says_token_expired(response):
             # The API did not look at the request, so this is no second command.
             came_back()

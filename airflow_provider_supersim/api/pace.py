@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -26,27 +27,30 @@ T = TypeVar("T")
 LONG = 5.0
 #: Seconds between two log lines about refusals.
 SAY_EVERY = 10.0
+#: Seconds: the first rest if even one request at once is refused, and the longest.
+FIRST_REST, LONGEST_REST = 0.25, 3.0
 
 
 class Pace:
     """Runs requests, each when its turn comes, on any event loop of the process.
 
-    :param max_concurrency: requests at once with which it starts, and which it never exceeds
+    :param max_concurrency: most requests at once; it begins lower and finds out
     :param max_rate: commands a second; default: no ceiling
     :param account: what log lines call it
 
-    :ivar is_new: no reply has come yet
+    :ivar at_work: how many requests the API serves for the account, as its latest reply says; ``None``: it does not say
     """
 
     def __init__(self, max_concurrency: int, max_rate: float | None = None, account: str = "the API") -> None:
         self._account = account
-        self.is_new = True
+        self.at_work: int | None = None
         self._concurrency = Concurrency(max_concurrency)
-        self._places = Places(max_concurrency)
+        self._places = Places(self._concurrency.limit)
         self._interval = 1 / max_rate if max_rate else None  # seconds between two commands
         self._next_command_at = 0.0
         self._turn = Places(1)
-        self._resume_at = 0.0
+        self._resume_at = 0.0  # as the API asked
+        self._rest_until = 0.0
         self._refusals = 0  # since the last log line
         self._said_at: float | None = None
 
@@ -78,34 +82,27 @@ class Pace:
         try:
             answer = await request()
         except TooManyRequestsError as error:
-            self._concurrency.refused(started, time.monotonic(), self._places.taken - 1)
+            self._concurrency.refused(started, time.monotonic(), self._places.taken - 1, self.at_work)
             self._pause(error)
+            if self._concurrency.in_vain:
+                self._rest_until = time.monotonic() + rest(self._concurrency.in_vain)
             self._say_slower()
             raise
         except ApiError as error:
             if started.full and not isinstance(error, ServerError):  # it was served: the API has looked at it
-                self._concurrency.served(started, time.monotonic())
+                self._concurrency.served(started, time.monotonic(), self._places.taken, self.at_work)
             raise
         else:
             if started.full:
-                self._concurrency.served(started, time.monotonic())
+                self._concurrency.served(started, time.monotonic(), self._places.taken, self.at_work)
             return answer
         finally:
             self._places.give_back(self._concurrency.limit)
 
-    def begin(self, under_way: int | None) -> None:
-        """Begin low if others use the account. To be called with the first reply.
-
-        :param under_way: how many requests the API serves for the account, ours included; ``None``: it does not say
-        """
-        self.is_new = False
-        if under_way is not None and under_way > self._places.taken:
-            self._concurrency.begin_beside_others()
-
     async def _take_place(self, interval: float | None) -> None:
         await self._places.take()
         try:
-            while (pause := self._resume_at - time.monotonic()) > 0:  # noqa: ASYNC110  # others may extend it meanwhile
+            while (pause := self._leaves_at() - time.monotonic()) > 0:  # noqa: ASYNC110  # others may extend it meanwhile
                 await anyio.sleep(pause)
             if interval:  # last: requests that are through it and then held back would leave in a burst
                 while (pause := self._next_command_at - time.monotonic()) > 0:  # noqa: ASYNC110  # so may others here
@@ -114,6 +111,9 @@ class Pace:
         except BaseException:
             self._places.give_back(self._concurrency.limit)
             raise
+
+    def _leaves_at(self) -> float:
+        return max(self._resume_at, self._rest_until)
 
     def _pause(self, error: TooManyRequestsError) -> None:
         asked = error.retry_after or 0.0
@@ -143,6 +143,18 @@ class Pace:
             return
         self._refusals, self._said_at = 0, now
 
+
+def rest(in_vain: int, source: random.Random | None = None) -> float:
+    """Return seconds in which nothing leaves, because many wait and each would try, and be refused.
+
+    :param in_vain: how many requests were refused one after the other although no more than one was under way
+    :param source: of random numbers
+    """
+    longest = min(LONGEST_REST, FIRST_REST * 2 ** min(in_vain, 10))
+    return (source or _RANDOM).uniform(longest / 2, longest)
+
+
+_RANDOM = random.Random()  # noqa: S311  # no secret
 
 #: By account, for as long as the process lives.
 _PACES: dict[tuple[str, int, float | None], Pace] = {}

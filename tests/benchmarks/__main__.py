@@ -12,13 +12,14 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.benchmarks import crowded, end_to_end, hidden_limit, scale, start_up, throughput, triggerer
+from tests.benchmarks import crowded, end_to_end, hidden_limit, scale, shared_account, start_up, throughput, triggerer
 from tests.benchmarks.table import as_text
 
 TARGET = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 PARTS = {
     "throughput": ("Throughput", throughput.measure),
     "hidden_limit": ("A limit that nobody knows", hidden_limit.measure),
+    "shared_account": ("Rollouts that share an account", shared_account.measure),
     "triggerer": ("Waiting", triggerer.measure),
     "crowded": ("Waiting in a crowded account", crowded.measure),
     "start_up": ("Start-up", start_up.measure),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from airflow_provider_supersim.api.concurrency import Concurrency, Started
 from airflow_provider_supersim.api.pace import Pace
+from airflow_provider_supersim.api.places import Places
 from airflow_provider_supersim.delivery.targets.plan import Device
 from airflow_provider_supersim.simulator import Simulator, run_simulator
 from tests.benchmarks.load import client_of, devices, names, send_through
@@ -27,7 +28,14 @@ TRIED = (0.5, 0.9, 1.0, 1.1, 1.5)  # times the limit
 class Unmoved(Concurrency):
     """A fixed limit: answers do not change it."""
 
-    def refused(self, request: Started, now: float, under_way: int) -> None:
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.limit = most
+
+    def served(self, request: Started, now: float, under_way: int, at_work: int | None) -> None:
+        pass
+
+    def refused(self, request: Started, now: float, under_way: int, at_work: int | None) -> None:
         pass
 
 
@@ -37,6 +45,7 @@ class FixedPace(Pace):
     def __init__(self, max_concurrency: int) -> None:
         super().__init__(max_concurrency)
         self._concurrency = Unmoved(max_concurrency)
+        self._places = Places(max_concurrency)
 
 
 def measure() -> list[Line]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from contextlib import suppress
+from itertools import pairwise
 from threading import Thread
 from types import SimpleNamespace
 
@@ -69,6 +71,14 @@ class Requests:
                 group.start_soon(lambda: self.one(error, **kwargs))
 
 
+async def at_its_most(pace):
+    """Return the pace after the API has shown that nobody else uses the account."""
+    pace.at_work = 1
+    await Requests(pace).many(8, rated=False)
+    pace.at_work = None
+    return pace
+
+
 async def test_no_more_than_the_concurrency_are_under_way():
     requests = Requests(Pace(7))
     await requests.many(50)
@@ -85,13 +95,13 @@ async def refuse(pace, number, *, still_under_way):
 
 
 async def test_of_a_burst_those_that_are_not_refused_are_the_limit():
-    pace = Pace(100)
+    pace = await at_its_most(Pace(100))
     await refuse(pace, 83, still_under_way=17)
     assert pace.concurrency == 17
 
 
 async def test_answers_count_where_as_many_as_allowed_were_under_way():
-    pace = Pace(32)
+    pace = await at_its_most(Pace(32))
     await refuse(pace, 16, still_under_way=16)
     assert pace.concurrency == 16
     for _ in range(100):
@@ -102,7 +112,7 @@ async def test_answers_count_where_as_many_as_allowed_were_under_way():
 
 
 async def test_those_who_wait_go_on_when_more_are_allowed():
-    pace = Pace(32)
+    pace = await at_its_most(Pace(32))
     await refuse(pace, 16, still_under_way=16)
     requests = Requests(pace)
     await requests.many(500)
@@ -110,15 +120,16 @@ async def test_those_who_wait_go_on_when_more_are_allowed():
     assert len(requests.began) == 500
 
 
-@pytest.mark.parametrize(("under_way", "begins"), [(None, 100), (1, 100), (2, 12), (90, 12)])
-async def test_it_begins_low_where_the_api_serves_others_too(under_way, begins):
+@pytest.mark.parametrize(("at_work", "then"), [(None, 9), (1, 100), (8, 100), (90, 9), (100, 7)])
+async def test_what_the_api_says_of_the_account_decides_how_it_goes_on(at_work, then):
     pace = Pace(100)
-
-    async def first():
-        pace.begin(under_way)
-
-    await pace.run(first, rated=False)
-    assert (pace.concurrency, pace.is_new) == (begins, False)
+    assert pace.concurrency == 8
+    pace.at_work = at_work
+    async with anyio.create_task_group() as group:
+        for number in range(8):
+            group.start_soon(lambda number=number: Requests(pace).one(seconds=1.7 - number / 10))
+        await anyio.sleep(1.05)
+        assert pace.concurrency == then
 
 
 async def test_other_failures_say_nothing_about_the_pace():
@@ -129,7 +140,7 @@ async def test_other_failures_say_nothing_about_the_pace():
 
 
 async def test_a_request_that_the_api_looks_at_and_refuses_was_served():
-    pace = Pace(32)
+    pace = await at_its_most(Pace(32))
     await refuse(pace, 16, still_under_way=16)
     error = NotFoundError("no such SIM", request="POST /v1/IpCommands", verdict=Verdict.REFUSED, status=404)
     await Requests(pace).many(300, error)
@@ -175,11 +186,26 @@ async def test_refusals_are_told_of_every_ten_seconds(caplog):
     pace = Pace(8)
     for _ in range(25):
         await Requests(pace).one(too_many())
-    assert [record.getMessage() for record in caplog.records] == [
-        "Slowing to 6 requests at once: 429 from the API",
-        "Slowing to 1 request at once: 429 10 times in 10 seconds from the API",
-        "Slowing to 1 request at once: 429 10 times in 10 seconds from the API",
-    ]
+    first, *others = [record.getMessage() for record in caplog.records]
+    assert first == "Slowing to 6 requests at once: 429 from the API"
+    assert others
+    for message in others:
+        said = re.fullmatch(r"Slowing to 1 request at once: 429 \d+ times? in (\d+) seconds from the API", message)
+        assert int(said[1]) >= 10
+
+
+async def test_if_even_one_at_once_is_refused_all_rest_longer_and_longer_up_to_a_few_seconds():
+    pace = Pace(1)
+    requests = Requests(pace)
+    for _ in range(12):
+        await requests.one(too_many(), seconds=0)
+    rests = [later - began for began, later in pairwise(requests.began)]
+    assert 0.2 <= rests[0] <= 0.6
+    assert all(1.4 <= one <= 3.1 for one in rests[-5:])
+    await requests.one(seconds=0)
+    began = now()
+    await requests.one(seconds=0)
+    assert requests.began[-1] - began < 0.1
 
 
 async def test_those_who_wait_are_held_back_by_a_pause_that_begins_meanwhile():
@@ -197,7 +223,7 @@ def most_in_a_second(began):
 
 @pytest.mark.parametrize("rate", [0.5, 1, 10, 50])
 async def test_the_rate_is_a_ceiling(rate):
-    requests = Requests(Pace(100, rate))
+    requests = Requests(await at_its_most(Pace(100, rate)))
     await requests.many(60)
     assert most_in_a_second(requests.began) <= max(1, rate)
     assert max(requests.began) - min(requests.began) == pytest.approx(59 / rate, rel=0.05)
@@ -317,7 +343,7 @@ def test_a_forked_process_begins_with_a_pace_of_its_own():
 
 
 async def test_without_a_limit_in_the_way_nobody_waits():
-    requests = Requests(Pace(1000))
+    requests = Requests(await at_its_most(Pace(1000)))
     began = now()
     await requests.many(1000)
     assert now() - began < 1.1
