@@ -125,7 +125,15 @@ class SuperSimIpCommandOperator(LinkedOperator):
             environment = jinja_env or self.get_template_env()
             resolve = partial(super().render_template, context=context, jinja_env=environment, seen_oids=seen_oids)
             return rendered_payload(content, context, environment, resolve)
-        rendered = super().render_template(content, context, jinja_env, seen_oids)
+        from airflow_provider_supersim.runs.templates import rendered_field
+
+        render = super().render_template
+        rendered = rendered_field(
+            self,
+            content,
+            jinja_env or self.get_template_env(),
+            lambda environment: render(content, context, environment, seen_oids),
+        )
         if content is not None and content is self.callback_url:
             from airflow_provider_supersim.hooks.masking import mask_password
 

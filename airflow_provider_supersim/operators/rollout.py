@@ -8,7 +8,7 @@ from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import XComArg, conf
 
 from airflow_provider_supersim.operators.device_template import DeviceTemplate
 from airflow_provider_supersim.runs.links import IP_COMMANDS_URL, IpCommandsLink, LinkedOperator
@@ -141,6 +141,9 @@ class SuperSimRolloutOperator(LinkedOperator):
         super().__init__(**kwargs)
         # What comes from another task's XCom is resolved by Airflow; what is written in the DAG is rendered per device.
         self.payload: Any = DeviceTemplate(payload) if isinstance(payload, str | bytes | dict | list) else payload
+        if isinstance(payload, dict | list) and self.has_dag():  # type: ignore[no-untyped-call]  # Airflow's own
+            # Airflow itself looks for the tasks that push something only in what it knows, such as a dict.
+            XComArg.apply_upstream_relationship(self, payload)
         self.device_port = device_port
         self.fleet = fleet
         self.targets = targets
@@ -171,17 +174,22 @@ class SuperSimRolloutOperator(LinkedOperator):
     def render_template(
         self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
     ) -> Any:
-        """Render a field; ``targets`` with every line end, and without the rows' own payloads, which are data."""
-        if content is self.targets and isinstance(content, list | tuple) and id(content) not in (seen_oids or ()):
-            from airflow_provider_supersim.runs.templates import rendered_rows
+        """Render a field; ``targets`` with every line end, and without the rows' own payloads, which are data.
 
-            render = super().render_template
-            return rendered_rows(
-                content,
-                jinja_env or self.get_template_env(),
-                lambda value, environment: render(value, context, environment, seen_oids),
-            )
-        return super().render_template(content, context, jinja_env, seen_oids)
+        Of the payload, only what other tasks pushed is resolved here.
+        """
+        from airflow_provider_supersim.runs.templates import rendered_field, rendered_rows, with_pushed
+
+        environment, render_as_airflow = jinja_env or self.get_template_env(), super().render_template
+
+        def render(value: Any, environment: Any) -> Any:
+            return render_as_airflow(value, context, environment, seen_oids)
+
+        if isinstance(content, DeviceTemplate):
+            return DeviceTemplate(with_pushed(content.content, lambda value: render(value, environment)))
+        if content is self.targets and isinstance(content, list | tuple) and id(content) not in (seen_oids or ()):
+            return rendered_rows(content, environment, render)
+        return rendered_field(self, content, environment, lambda strict: render(content, strict))
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Begin a try: send, or continue with what the last one left."""

@@ -1,16 +1,21 @@
-"""Templated arguments whose bytes reach a device: Airflow changes line ends, and makes a word of ``None``."""
+"""Templated arguments as they are written: Airflow changes line ends, and makes a word of ``None``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from jinja2 import Environment
+from jinja2.nativetypes import NativeEnvironment
 
 from airflow_provider_supersim.api.errors import BadInputError
-from airflow_provider_supersim.delivery.targets.payload_template import PayloadTemplate, read_file
-from airflow_provider_supersim.delivery.targets.sandbox import LineEnds
+from airflow_provider_supersim.delivery.targets.payload_template import Data, PayloadTemplate, read_file
+from airflow_provider_supersim.delivery.targets.sandbox import LineEnds, NoneValueError, not_none
 from airflow_provider_supersim.exceptions import BadArgumentError
+
+T = TypeVar("T")
+
+SHOWN = 60  # characters of an argument that an error quotes
 
 
 def rendered_payload(
@@ -39,12 +44,51 @@ def rendered_rows(
     :param render: renders a value as Airflow does
     """
     exact = environment.overlay(extensions=[LineEnds], keep_trailing_newline=True)
-    return [
-        {column: value if column == "payload" else render(value, exact) for column, value in row.items()}
-        if isinstance(row, dict)
-        else render(row, exact)
-        for row in rows
-    ]
+
+    def rendered(strict: Environment) -> list[Any]:
+        return [
+            {column: value if column == "payload" else render(value, strict) for column, value in row.items()}
+            if isinstance(row, dict)
+            else render(row, strict)
+            for row in rows
+        ]
+
+    return _without_none("targets", rows, exact, rendered)
+
+
+def rendered_field(task: Any, content: Any, environment: Environment, render: Callable[[Environment], Any]) -> Any:
+    """Return a field as Airflow renders it.
+
+    :param environment: the DAG's
+    :param render: renders the content in an environment
+    :raises BadArgumentError: a part of a text gives ``None``; nothing was sent
+    """
+    names = [name for name in task.template_fields if getattr(task, name, None) is content]
+    return _without_none(names[0], content, environment, render) if names else render(environment)
+
+
+def with_pushed(content: Any, resolve: Callable[[Any], Any]) -> Any:
+    """Return a rollout's payload with what other tasks pushed. That is data, even if it looks like a template.
+
+    :param resolve: returns what a task pushed
+    """
+    if isinstance(content, dict):
+        return {key: with_pushed(item, resolve) for key, item in content.items()}
+    if isinstance(content, list | tuple):
+        return [with_pushed(item, resolve) for item in content]
+    return content if content is None or isinstance(content, str | bytes | int | float) else Data(resolve(content))
+
+
+def _without_none(name: str, content: Any, environment: Environment, render: Callable[[Environment], T]) -> T:
+    # With native objects, a None stays one, and is checked as such.
+    strict = environment if isinstance(environment, NativeEnvironment) else environment.overlay(finalize=not_none)
+    try:
+        return render(strict)
+    except NoneValueError:
+        raise BadArgumentError(
+            f"Nothing was sent: {name} has an expression that gives None, such as an XCom that is not there. Correct "
+            f"what should give it, or write | default('…', true). It is {str(content)[:SHOWN]!r}"
+        ) from None
 
 
 def _resolved(value: Any, resolve: Callable[[Any], Any]) -> Any:

@@ -66,6 +66,20 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self.supersim_conn_id = supersim_conn_id
 
+    def render_template(
+        self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
+    ) -> Any:
+        """Render a field. A ``None`` in a text is an error."""
+        from airflow_provider_supersim.runs.templates import rendered_field
+
+        render = super().render_template
+        return rendered_field(
+            self,
+            content,
+            jinja_env or self.get_template_env(),
+            lambda environment: render(content, context, environment, seen_oids),
+        )
+
     def execute(self, context: Context) -> Any:
         """Defer, or continue as sensors do."""
         from airflow_provider_supersim.runs.failures import told

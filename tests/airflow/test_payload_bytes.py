@@ -6,6 +6,7 @@ import base64
 
 from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
+from airflow_provider_supersim.sensors.ip_command import SuperSimIpCommandSensor
 
 AT = "AT+CFUN=1\r\nOK\r\n\n"
 
@@ -102,6 +103,28 @@ def test_line_ends_types_and_file_names_arrive_as_they_were_written(world, new_d
     assert received(world, expected) == expected
 
 
+def test_what_another_task_pushed_is_data_in_a_rollouts_dict(world, new_dag, play):
+    from airflow.providers.common.compat.sdk import task
+
+    with new_dag() as dag:
+
+        @task
+        def made():
+            return "\r\n{{ left alone }}"
+
+        pushed = made()
+        device = {"sim": "device-0001"}
+        roll_out("pushed", {"a": [pushed, "{{ device.sim }}"], "n": 1}, targets=[device])
+        pushed >> roll_out("pulled", {"a": "{{ ti.xcom_pull(task_ids='made') }}"}, targets=["device-0002"])
+    assert dag.get_task("pushed").upstream_task_ids == {"made"}
+    ended = play(dag).tasks
+    assert {name: one.errors for name, one in ended.items() if one.state != "success"} == {}
+    assert received(world, ["device-0001", "device-0002"]) == {
+        "device-0001": '{"a":["\\r\\n{{ left alone }}","device-0001"],"n":1}',
+        "device-0002": '{"a":"\\r\\n{{ left alone }}"}',
+    }
+
+
 def test_a_none_is_an_error_before_anything_is_sent(world, new_dag, play):
     with new_dag(params={"nothing": None}, default_args={"retries": 1}) as dag:
         send("one", "v={{ ti.xcom_pull(task_ids='none_such') }}", sim="device-0001")
@@ -121,4 +144,26 @@ def test_a_none_is_an_error_before_anything_is_sent(world, new_dag, play):
     assert "none-such.json" in said["r_file"]
     codes = {name: words.partition("\n")[0].rpartition(" ")[2] for name, words in said.items()}
     assert codes == dict.fromkeys(ended, "[bad-argument]") | {"rows": "[targets-invalid]"}
+    assert world.commands() == []
+
+
+def test_a_none_in_another_field_is_an_error_that_names_it_before_anything_is_sent(world, new_dag, play, tmp_path):
+    nothing = "{{ ti.xcom_pull(task_ids='none_such') }}"
+    with new_dag(default_args={"retries": 1}) as dag:
+        send("sim", "x", sim=nothing)
+        send("callback_url", "x", sim="device-0001", callback_url=f"https://example.com/{nothing}")
+        roll_out("fleet", "x", targets=None, fleet=nothing)
+        roll_out("targets_path", "x", targets=None, targets_path=f"{tmp_path}/{nothing}.csv")
+        roll_out("report_path", "x", targets=["device-0001"], report_path=f"{tmp_path}/{nothing}.csv")
+        roll_out("ledger_path", "x", targets=["device-0001"], ledger_path=f"{tmp_path}/{nothing}")
+        roll_out("targets", "x", targets=["device-0001", {"sim": nothing}])
+        roll_out("window", "x", targets=["device-0001"], window={"start": "01:00", "end": nothing})
+        SuperSimIpCommandSensor(task_id="ip_command_sid", ip_command_sid=["HG" + 32 * "0", nothing])
+    ended = play(dag).tasks
+    assert {name: (one.state, one.tries) for name, one in ended.items()} == dict.fromkeys(ended, ("failed", 1))
+    first = {name: one.errors[0].splitlines()[0] for name, one in ended.items()}
+    assert {name: words.startswith(f"Nothing was sent: {name} ") for name, words in first.items()} == dict.fromkeys(
+        ended, True
+    )
+    assert {words[words.rindex("[") :] for words in first.values()} == {"[bad-argument]"}
     assert world.commands() == []

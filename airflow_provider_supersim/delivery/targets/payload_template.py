@@ -24,6 +24,16 @@ _Names = dict[str, Any]
 _Part = Callable[[_Names], Any]
 
 
+class Data:
+    """A part of a payload that is no template, even if it looks like one."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
 class PayloadTemplate:
     """A payload, with placeholders for what differs between devices.
 
@@ -75,6 +85,8 @@ class PayloadTemplate:
             return self._compile_text(content, top=top)
         if isinstance(content, list | tuple):
             return _list_part(content, [self._compile(item) for item in content])
+        if isinstance(content, Data):
+            return lambda _: content.value
         if isinstance(content, dict):
             keys = [self._compile(key, top=True) for key in content]
             return _dict_part(content, keys, [self._compile(item) for item in content.values()])
