@@ -16,11 +16,11 @@ class DeviceTemplate:
     template_fields: Sequence[str] = ()
 
     def __init__(self, content: Any) -> None:
-        self._content = content
+        self.content = content
 
     def __str__(self) -> str:
         """Return what the UI shows as the rendered template: a tree as JSON."""
-        content = self._content
+        content = self.content
         return json.dumps(content, default=str) if isinstance(content, dict | list) else str(content)
 
     def read(self, environment: Environment) -> Any:
@@ -30,4 +30,4 @@ class DeviceTemplate:
         """
         from airflow_provider_supersim.delivery.targets.payload_template import read_file
 
-        return read_file(self._content, environment)
+        return read_file(self.content, environment)
