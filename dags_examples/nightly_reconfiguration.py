@@ -9,12 +9,17 @@
 **If it failed**: the log of `rollout` names the devices that did not get their command, and its last line says what to
 do. Super SIM stores nothing for later, so these devices keep their old configuration. Clear `rollout`: it continues
 with every device that is not yet `sent`.
+
+**Before Airflow 3.3**, set `ledger_folder` to a folder that all workers can reach. Without it, a clear sends to all
+again. Airflow 2.11 also begins a first run at once when you switch the DAG on.
 """
 
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import CronTriggerTimetable, Param, dag, task
+from airflow.providers.common.compat.sdk import Param, dag, task
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow.timetables.trigger import CronTriggerTimetable
 
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 
@@ -24,6 +29,10 @@ log = logging.getLogger(__name__)
 CONFIGURATION = (
     '{"report_every":{{ params.report_every }},"report_at":{{ device.iccid[-4:] | int % params.report_every }}}'
 )
+
+# In Airflow 3, without a start_date and with run_immediately of length 0, the first run is the next one that is due. So
+# nothing is sent when you switch the DAG on during the day. Airflow 2.11 has no run_immediately and needs a start_date.
+FIRST_RUN = {"run_immediately": timedelta(0)} if AIRFLOW_V_3_0_PLUS else {}
 
 
 @task
@@ -35,9 +44,9 @@ def summary(rollout: dict) -> None:
 
 
 @dag(
-    # Without a start_date, and with run_immediately of length 0, the first run is the next one that is due. So nothing
-    # is sent when you switch the DAG on during the day.
-    schedule=CronTriggerTimetable("0 3 * * *", timezone="Europe/Berlin", run_immediately=timedelta(0)),
+    schedule=CronTriggerTimetable("0 3 * * *", timezone="Europe/Berlin", **FIRST_RUN),
+    start_date=None if AIRFLOW_V_3_0_PLUS else datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
     max_active_runs=1,
     params={
         "fleet": Param("field-devices", type="string", minLength=1, description="Unique name or sid (HF…)"),
@@ -48,6 +57,7 @@ def summary(rollout: dict) -> None:
         ),
         "attempt_delay": Param(300, type="number", minimum=0, description="Seconds before a second attempt"),
         "report_folder": Param("", type="string", description="Folder for the report, such as s3://…; empty: none"),
+        "ledger_folder": Param("", type="string", description="Folder for the ledger, needed before Airflow 3.3"),
     },
     tags=["super-sim", "example"],
     doc_md=__doc__,
@@ -63,6 +73,7 @@ def nightly_reconfiguration() -> None:
         max_failure_ratio="{{ params.tolerated_percent / 100 }}",
         attempts=2,
         attempt_delay="{{ params.attempt_delay }}",
+        ledger_path="{{ params.ledger_folder }}",
         report_path="{{ params.report_folder and params.report_folder ~ '/' ~ run_id ~ '.csv' }}",
         deferrable=True,
         poll_interval=2,

@@ -5,7 +5,7 @@ Trigger it with the SIM, the payload and the device's UDP port.
 `sent` means that the datagram left Super SIM. Only a reply from the device proves that it arrived.
 """
 
-from airflow.sdk import Param, dag
+from airflow.providers.common.compat.sdk import Param, dag
 
 from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
 

@@ -19,3 +19,4 @@ def _since(release: str, feature: str) -> pytest.MarkDecorator:
 
 
 needs_task_state_store = _since("3.3", "task state store")
+needs_retry_policy = _since("3.3", "retry policy")

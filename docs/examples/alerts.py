@@ -1,20 +1,17 @@
-"""Tell the causes of a failure apart: whom to call, and when to try again."""
+"""Tell the causes of a failure apart: whom to call."""
 
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, dag
+from airflow.providers.common.compat.sdk import dag
 
 from airflow_provider_supersim.exceptions import (
     BadArgumentError,
     CredentialsRefusedError,
-    LedgerUnreadableError,
     RolloutHaltedError,
     SuperSimTaskError,
     TargetsInvalidError,
-    ThrottledError,
 )
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 
@@ -36,16 +33,6 @@ def call_the_right_people(context):
     # [END callback]
 
 
-# [START retry_policy]
-WHEN_TO_TRY_AGAIN = ExceptionRetryPolicy(
-    rules=[
-        RetryRule(ThrottledError, RetryAction.RETRY, timedelta(minutes=15), "something else uses the account"),
-        RetryRule(LedgerUnreadableError, RetryAction.FAIL, reason="someone has to restore it"),
-    ]
-)
-# [END retry_policy]
-
-
 @dag(schedule=None)
 def alerts() -> None:
     """Roll out, and call the right people if it fails."""
@@ -56,7 +43,6 @@ def alerts() -> None:
         device_port=4000,
         deferrable=True,
         retries=2,
-        retry_policy=WHEN_TO_TRY_AGAIN,
         on_failure_callback=call_the_right_people,
     )
 

@@ -1,7 +1,7 @@
 """The quick start's DAG."""
 
 # [START dag]
-from airflow.sdk import dag
+from airflow.providers.common.compat.sdk import dag
 
 from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow.sdk import dag
+from airflow.providers.common.compat.sdk import dag
 
 from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
 
@@ -18,7 +18,7 @@ def one_command() -> None:
     SuperSimIpCommandOperator(
         task_id="text",
         sim="device-0001",
-        payload="report_every=900; at={{ ds }}",
+        payload="report_every=900; run={{ run_id }}",
         device_port=4000,
         deferrable=True,
         retries=2,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow.sdk import dag, task
+from airflow.providers.common.compat.sdk import dag, task
 
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator

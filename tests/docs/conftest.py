@@ -1,33 +1,19 @@
-"""Shared by the tests of the documentation: its pages, its example DAGs, and the built HTML."""
+"""Shared by the tests of the documentation: its pages, and the built HTML."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from documentation import CHECKOUT, DOCS, EXAMPLES
+from documentation import CHECKOUT, DOCS
 
 
 @pytest.fixture(scope="session")
 def pages() -> dict[str, str]:
     """Return the text of each page by the name of its file."""
     return {page.name: page.read_text() for page in sorted(DOCS.glob("*.md"))}
-
-
-@pytest.fixture(scope="session")
-def example_dags(airflow_db):
-    """Return the DAGs of ``docs/examples`` by their ids."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    bag = DagBag(os.devnull)
-    for file in sorted(EXAMPLES.glob("*.py")):
-        if not file.stem.startswith("test_"):
-            bag.process_file(str(file))
-    assert bag.import_errors == {}
-    return bag.dags
 
 
 @pytest.fixture(scope="session")

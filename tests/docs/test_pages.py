@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import shutil
@@ -77,6 +78,30 @@ def test_every_bucket_is_shown_with_its_connection(pages):
 
     assert shown
     assert {path for path in shown if not re.fullmatch(r"\w+://\w+@[\w-]+", path)} == set()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*EXAMPLES.glob("*.py"), *(CHECKOUT / "dags_examples").glob("*.py"), CHECKOUT / "README.md"],
+    ids=lambda path: path.name,
+)
+def test_every_deferrable_task_that_is_shown_has_retries(path):
+    """Airflow fails a deferred task that resumes too soon, and the next try continues it."""
+    text = path.read_text()
+    sources = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL) if path.suffix == ".md" else [text]
+    calls = [
+        {keyword.arg for keyword in node.keywords}
+        for source in sources
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+    ]
+    assert [names for names in calls if "deferrable" in names and "retries" not in names] == []
+
+
+def test_every_column_of_the_report_is_explained(pages):
+    columns = (EXAMPLES / "report.csv").read_text().splitlines()[0].split(",")
+
+    assert [name for name in columns if f"`{name}`" not in pages["rollouts.md"]] == []
 
 
 def test_every_page_begins_with_a_title_and_a_sentence(pages):
