@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_supersim.api.client import AsyncSuperSimClient
     from airflow_provider_supersim.api.models import IpCommand
     from airflow_provider_supersim.delivery.once.store import Store
-    from airflow_provider_supersim.delivery.waiting.watcher import Waited
+    from airflow_provider_supersim.delivery.waiting.waited import Waited
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
     from airflow_provider_supersim.runs.arguments import CommandArguments
     from airflow_provider_supersim.runs.so_far import SoFar
@@ -174,9 +174,9 @@ class SuperSimIpCommandOperator(LinkedOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Continue after the trigger has fired.
 
-        :param event: :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict
+        :param event: :class:`~airflow_provider_supersim.delivery.waiting.waited.Waited` as a dict
         """
-        from airflow_provider_supersim.delivery.waiting.watcher import Waited
+        from airflow_provider_supersim.delivery.waiting.waited import Waited
 
         self._resumed = True
         with self._failures(context):

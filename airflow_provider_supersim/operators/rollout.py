@@ -198,7 +198,7 @@ class SuperSimRolloutOperator(LinkedOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Continue after the trigger has fired.
 
-        :param event: :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict
+        :param event: :class:`~airflow_provider_supersim.delivery.waiting.waited.Waited` as a dict
         """
         return self._advance(context, event)
 
@@ -259,7 +259,7 @@ class SuperSimRolloutOperator(LinkedOperator):
         :param event: given when it continues after a deferral
         """
         from airflow_provider_supersim.api.requests import IP_COMMANDS
-        from airflow_provider_supersim.delivery.waiting.watcher import Waited
+        from airflow_provider_supersim.delivery.waiting.waited import Waited
         from airflow_provider_supersim.hooks.supersim import SuperSimHook
         from airflow_provider_supersim.runs.failures import airflow_failures, told
         from airflow_provider_supersim.runs.rollout import BEGINNING, RolloutRun

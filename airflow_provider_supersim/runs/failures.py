@@ -30,7 +30,7 @@ from airflow_provider_supersim.delivery.once.held_journal import LedgerTakenErro
 from airflow_provider_supersim.delivery.once.journal_format import JournalError
 from airflow_provider_supersim.delivery.once.one_command import OutcomeUnknownError
 from airflow_provider_supersim.delivery.targets.plan import TargetsError
-from airflow_provider_supersim.delivery.waiting.watcher import EventError, StatusesUnreadableError, Waited
+from airflow_provider_supersim.delivery.waiting.waited import EventError, StatusesUnreadableError, Waited
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 from airflow_provider_supersim.runs import sentences
 from airflow_provider_supersim.runs.so_far import SoFar

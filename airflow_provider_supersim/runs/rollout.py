@@ -17,7 +17,7 @@ from airflow_provider_supersim.delivery.rollout.engine import Rollout
 from airflow_provider_supersim.delivery.rollout.steps import End, Wait
 from airflow_provider_supersim.delivery.state.working_set import WorkingSet
 from airflow_provider_supersim.delivery.targets.plan import plan
-from airflow_provider_supersim.delivery.waiting.watcher import Waited
+from airflow_provider_supersim.delivery.waiting.waited import Waited
 from airflow_provider_supersim.runs.conclusion import Conclusion
 from airflow_provider_supersim.runs.so_far import SoFar
 from airflow_provider_supersim.runs.stores import open_ledger, store_for

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from airflow_provider_supersim.api.models import IpCommand
 from airflow_provider_supersim.delivery.once.one_command import OutcomeUnknownError
-from airflow_provider_supersim.delivery.waiting.watcher import EventError, Waited
+from airflow_provider_supersim.delivery.waiting.waited import EventError, Waited
 from airflow_provider_supersim.runs.so_far import SoFar
 from airflow_provider_supersim.words import count, duration
 

@@ -8,10 +8,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
+import anyio
+
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import NotFoundError
 from airflow_provider_supersim.delivery.waiting import watcher
-from airflow_provider_supersim.delivery.waiting.watcher import GRACE, Waited, Watcher, watcher_of
+from airflow_provider_supersim.delivery.waiting.waited import Waited
+from airflow_provider_supersim.delivery.waiting.watcher import GRACE, Watcher, watcher_of
 from airflow_provider_supersim.runs.sentences import failed_commands
 from airflow_provider_supersim.triggers.ip_command import NOT_BEFORE, SuperSimIpCommandTrigger
 
@@ -93,22 +96,19 @@ def wait_here_then_defer(
 def look_once(hook: SuperSimHook, sids: list[str], *, timeout: float) -> Waited:
     """Read each status once, and wait for none. A 404 counts only if it stays, as in every wait.
 
-    :param timeout: seconds after which a command that is answered 404 is left unread
+    :param timeout: seconds after which a command that is answered 404 is left unread, and soon all others too
     """
-    commands: list[IpCommand] = []
-    unread: list[str] = []
+    read: dict[str, IpCommand] = {}
 
     async def look(client: AsyncSuperSimClient) -> None:
         until = time.monotonic() + timeout
-        for sid in sids:
-            command = await _read_if_there(client, sid, until)
-            if command is None:
-                unread.append(sid)
-            else:
-                commands.append(command)
+        with anyio.move_on_after(timeout + watcher.grace(timeout)):
+            for sid in sids:
+                if command := await _read_if_there(client, sid, until):
+                    read[sid] = command
 
     hook.run(look)
-    return Waited(commands=commands, unread=unread)
+    return Waited(commands=list(read.values()), unread=[sid for sid in sids if sid not in read])
 
 
 async def _read_if_there(client: AsyncSuperSimClient, sid: str, until: float) -> IpCommand | None:

@@ -23,7 +23,7 @@ from airflow_provider_supersim.words import count, duration
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_supersim.delivery.waiting.watcher import Waited
+    from airflow_provider_supersim.delivery.waiting.waited import Waited
 
 #: What a person must correct. ``soft_fail`` is for commands that failed or are late, and must not hide these.
 NOT_SOFT = (BadArgumentError, CredentialsRefusedError, RequestRefusedError)
@@ -128,9 +128,9 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
         """Continue after the trigger has fired.
 
-        :param event: :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict
+        :param event: :class:`~airflow_provider_supersim.delivery.waiting.waited.Waited` as a dict
         """
-        from airflow_provider_supersim.delivery.waiting.watcher import Waited
+        from airflow_provider_supersim.delivery.waiting.waited import Waited
 
         with self._failures():
             self._conclude(Waited.from_event(event))

@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_supersim.delivery.waiting.watcher import Waited, watcher_of
+from airflow_provider_supersim.delivery.waiting.waited import Waited
+from airflow_provider_supersim.delivery.waiting.watcher import watcher_of
 from airflow_provider_supersim.hooks.connection import Account
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 
@@ -26,7 +27,7 @@ class SuperSimIpCommandTrigger(BaseTrigger):
     It begins to look after :data:`NOT_BEFORE` seconds, because it must not fire earlier.
 
     All triggers of a connection in one triggerer share one poller. The event is
-    :class:`~airflow_provider_supersim.delivery.waiting.watcher.Waited` as a dict. The trigger only reads, so nothing
+    :class:`~airflow_provider_supersim.delivery.waiting.waited.Waited` as a dict. The trigger only reads, so nothing
     is sent again if a triggerer dies and another one starts the trigger.
 
     :param ip_command_sids: sids (``HG…``) to wait for; if empty, the trigger fires at the deadline

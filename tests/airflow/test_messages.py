@@ -13,7 +13,7 @@ from functools import partialmethod
 import pytest
 from features import airflow_is
 
-from airflow_provider_supersim.delivery.waiting.watcher import Waited
+from airflow_provider_supersim.delivery.waiting.waited import Waited
 from airflow_provider_supersim.hooks.connection import Account
 from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator

@@ -135,3 +135,18 @@ def test_a_command_that_is_not_there_yet_is_waited_for(world, new_dag, play, mod
     ended = play(dag).tasks["seen"]
 
     assert (ended.state, ended.tries) == ("success", 1)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_api_that_hangs_does_not_keep_a_sensor_beyond_its_timeout(world, new_dag, play, monkeypatch, mode):
+    monkeypatch.setattr(watcher, "LEAST_GRACE", 0.2)
+    world.faults({"kind": "hang", "method": "GET", "path": "/v1/IpCommands"})
+    with new_dag() as dag:
+        SuperSimIpCommandSensor(
+            task_id="seen", ip_command_sid="HG" + 32 * "0", poke_interval=0.1, timeout=0.5, **MODES[mode]
+        )
+
+    ended = play(dag).tasks["seen"]
+
+    assert ended.state == "failed"
+    assert ended.errors[0].splitlines()[0].endswith("[not-settled]")  # and not that the API cannot be reached

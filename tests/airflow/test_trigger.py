@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from features import airflow_is
 
-from airflow_provider_supersim.delivery.waiting.watcher import Waited
+from airflow_provider_supersim.delivery.waiting.waited import Waited
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 from airflow_provider_supersim.triggers.ip_command import SuperSimIpCommandTrigger
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 from contextlib import closing
 
-from airflow_provider_supersim.delivery.waiting.watcher import Waited
+from airflow_provider_supersim.delivery.waiting.waited import Waited
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 from airflow_provider_supersim.runs.waiting import wait_in_worker
 from airflow_provider_supersim.simulator import Simulator, run_simulator

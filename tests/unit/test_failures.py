@@ -21,7 +21,7 @@ from airflow_provider_supersim.api.errors import Verdict
 from airflow_provider_supersim.delivery.once.held_journal import LedgerTakenError
 from airflow_provider_supersim.delivery.once.journal_format import JournalError
 from airflow_provider_supersim.delivery.targets.plan import Problem, TargetsError
-from airflow_provider_supersim.delivery.waiting.watcher import EventError, StatusesUnreadableError, Waited
+from airflow_provider_supersim.delivery.waiting.waited import EventError, StatusesUnreadableError, Waited
 from airflow_provider_supersim.runs.failures import airflow_failures
 from airflow_provider_supersim.runs.so_far import SoFar, Stage, of_command, of_sensor
 

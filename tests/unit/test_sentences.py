@@ -7,7 +7,7 @@ import json
 import pytest
 
 from airflow_provider_supersim.api.models import Direction, IpCommand, PayloadType, Status
-from airflow_provider_supersim.delivery.waiting.watcher import EventError, StatusesUnreadableError, Waited
+from airflow_provider_supersim.delivery.waiting.waited import EventError, StatusesUnreadableError, Waited
 from airflow_provider_supersim.runs import sentences
 from airflow_provider_supersim.runs.so_far import SoFar, Stage, of_command
 

@@ -9,17 +9,12 @@ import asyncio
 import logging
 import math
 import random
-import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
-
-import msgspec
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import (
-    AuthenticationError,
     BadInputError,
     NoReplyError,
     NotFoundError,
@@ -27,10 +22,12 @@ from airflow_provider_supersim.api.errors import (
     TooManyRequestsError,
     Verdict,
 )
-from airflow_provider_supersim.api.models import IpCommand, Status, parse_field
+from airflow_provider_supersim.api.models import IpCommand, Status
 from airflow_provider_supersim.api.requests import IP_COMMANDS
-from airflow_provider_supersim.delivery.waiting.status_reader import HOPELESS, StatusReader
-from airflow_provider_supersim.words import duration, quoted
+from airflow_provider_supersim.delivery.waiting.status_reader import StatusReader
+from airflow_provider_supersim.delivery.waiting.waited import Waited
+from airflow_provider_supersim.delivery.waiting.waiter import OnGone, OnRead, Waiter, check_seconds, check_sid, now
+from airflow_provider_supersim.words import duration
 
 log = logging.getLogger(__name__)
 
@@ -40,175 +37,13 @@ FAILED_ROUNDS = 10
 PAUSES = (1.0, 1.5, 2.25, 3.375, 4.0)
 #: Random part of a pause, so that pollers of several processes do not stay in step.
 JITTER = 0.1
-#: Seconds after a deadline that a round under way gets to end.
-GRACE = 30.0
+#: Most seconds after a deadline that a round under way gets to end, and fewest after a short wait.
+GRACE, LEAST_GRACE = 30.0, 5.0
 #: Seconds for which a read by sid may answer 404 although the command exists: as long as the list may lag.
 GONE_AFTER = 30.0
 #: Most seconds by which pauses that the API asks for make a look longer.
 BUSY = 600.0
 KNOWN_STATUSES = frozenset(Status)
-#: What can be a sid. One that is well formed is not needed: what else the API gives out must be readable too.
-_SID = re.compile(r"[0-9A-Za-z]+")
-
-T = TypeVar("T")
-OnRead = Callable[[IpCommand], None]
-OnGone = Callable[[str], None]
-
-
-class EventError(ValueError):
-    """A dict that is not the event of a wait: the trigger's version of this provider is another one."""
-
-
-class StatusesUnreadableError(Exception):
-    """The statuses could not be read.
-
-    :ivar waited: what is known, with the error
-    """
-
-    def __init__(self, waited: Waited) -> None:
-        super().__init__(waited.error)
-        self.waited = waited
-
-
-class Waited(msgspec.Struct, frozen=True, kw_only=True):
-    """How a wait ended.
-
-    :ivar commands: each command as it was last read
-    :ivar unread: sids that could not be read even once
-    :ivar error: why reading ended before the deadline, in one sentence
-    :ivar retryable: waiting again may go better
-    :ivar credentials_refused: the API refused the credentials
-    """
-
-    commands: list[IpCommand] = []
-    unread: list[str] = []
-    error: str | None = None
-    retryable: bool = True
-    credentials_refused: bool = False
-
-    @property
-    def settled(self) -> bool:
-        """Whether every command reached a final status."""
-        return not self.unread and all(command.status.settled for command in self.commands)
-
-    def check_readable(self) -> None:
-        """Do nothing if the statuses could be read.
-
-        :raises StatusesUnreadableError: they could not
-        """
-        if self.error:
-            raise StatusesUnreadableError(self)
-
-    def to_event(self) -> dict[str, Any]:
-        """Return JSON types, for a trigger's event."""
-        return dict(msgspec.to_builtins(self, enc_hook=lambda date: date.isoformat()))
-
-    @classmethod
-    def from_event(cls, event: Any) -> Waited:
-        """Read what :meth:`to_event` made.
-
-        :raises EventError: it is something else
-        """
-        if not isinstance(event, dict) or set(event) != set(cls.__struct_fields__):
-            fields = ", ".join(cls.__struct_fields__)
-            raise EventError(f"its fields are not {fields}: {quoted(repr(event))}")
-        try:
-            return msgspec.convert(event, cls, dec_hook=parse_field)
-        except msgspec.ValidationError as error:
-            raise EventError(f"{error}: {quoted(repr(event))}") from None
-
-
-class _Waiter:
-    """One who waits: the commands that are still to be read, and what was read of all.
-
-    :param once: a command is done when it was read, whatever its status
-    """
-
-    def __init__(
-        self,
-        sids: Iterable[str],
-        interval: float,
-        deadline: float,
-        on_read: OnRead | None,
-        on_gone: OnGone | None,
-        *,
-        once: bool = False,
-    ) -> None:
-        self.open = set(sids)
-        self.read: dict[str, IpCommand] = {}
-        self.on_read = on_read
-        self.on_gone = on_gone
-        self.interval = interval
-        self.deadline = deadline
-        self.once = once
-        self.heard_at = _now()
-        self._refused: set[str] = set()  # since a status was last read
-        self.done: asyncio.Future[Waited] = asyncio.get_running_loop().create_future()
-
-    def take(self, command: IpCommand) -> None:
-        """Keep what was read, or hand it on; end the wait with the last command that is done."""
-        sid = str(command.sid)
-        self.heard_at = _now()
-        self._refused.clear()
-        if self.on_read:
-            self._tell(self.on_read, command)
-        else:
-            self.read[sid] = command
-        if self.is_done(command):
-            self._close(sid)
-
-    def lose(self, sid: str, error: SuperSimError | BadInputError) -> bool:
-        """Note that the API does not show a command; return whether it need not be read again for this one."""
-        self.heard_at = _now()
-        if isinstance(error, NotFoundError):
-            if self.on_gone:
-                self._tell(self.on_gone, sid)
-                return self._close(sid)
-        else:
-            self._refused.add(sid)
-        if not self.on_read or len(self._refused) >= HOPELESS:  # one of many is given up alone, but not all of them
-            self.end(error)
-        elif self.once:
-            log.warning("%s has no status: the API refuses to show it. %s [status-refused]", sid, error)
-            return self._close(sid)
-        return False
-
-    def _tell(self, listener: Callable[[T], None], news: T) -> None:
-        try:
-            listener(news)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it must not end the waits of others
-            self.fail(error)
-
-    def _close(self, sid: str) -> bool:
-        """Wait no more for this command; end the wait with the last one."""
-        self.open.discard(sid)
-        if not self.open:
-            self.end()
-        return True
-
-    def is_done(self, command: IpCommand) -> bool:
-        """Tell whether the command need not be read again for this one."""
-        return self.once or command.status.settled
-
-    def result(self, error: SuperSimError | BadInputError | None = None) -> Waited:
-        """Return what is known now."""
-        return Waited(
-            commands=list(self.read.values()),
-            unread=[] if self.on_read else sorted(self.open - self.read.keys()),
-            error=str(error) if error else None,
-            retryable=error is None or (isinstance(error, SuperSimError) and error.retryable),
-            credentials_refused=isinstance(error, AuthenticationError),
-        )
-
-    def end(self, error: SuperSimError | BadInputError | None = None) -> None:
-        """End the wait with what is known."""
-        if not self.done.done():
-            self.done.set_result(self.result(error))
-
-    def fail(self, error: Exception) -> None:
-        """End the wait with an error that is not the API's: of this waiter's listeners, or of the poller."""
-        if not self.done.done():
-            self.done.set_exception(error)
 
 
 class Watcher:
@@ -220,8 +55,8 @@ class Watcher:
     def __init__(self, open_client: Callable[[], AsyncSuperSimClient]) -> None:
         self._open_client = open_client
         self._reader = StatusReader(self._take, self._gone)
-        self._waiters: set[_Waiter] = set()
-        self._by_sid: defaultdict[str, set[_Waiter]] = defaultdict(set)  # no sid without a waiter
+        self._waiters: set[Waiter] = set()
+        self._by_sid: defaultdict[str, set[Waiter]] = defaultdict(set)  # no sid without a waiter
         self._poller: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._round_began = 0.0
@@ -255,16 +90,16 @@ class Watcher:
             raises ends this wait
         :raises ValueError: a sid can be none, the interval is not more than 0, or the timeout less than 0
         """
-        _check_seconds("poll_interval", interval, above_zero=True)
-        _check_seconds("timeout", timeout, above_zero=False)
-        waiter = _Waiter(sids, interval, _now() + timeout, on_read, on_gone)
+        check_seconds("poll_interval", interval, above_zero=True)
+        check_seconds("timeout", timeout, above_zero=False)
+        waiter = Waiter(sids, interval, now() + timeout, on_read, on_gone)
         for sid in waiter.open:
-            _check_sid(sid)
+            check_sid(sid)
         if not waiter.open:
             return Waited()
         self._add(waiter)
         try:
-            async with asyncio.timeout(timeout + GRACE):
+            async with asyncio.timeout(timeout + grace(timeout)):
                 return await waiter.done
         except TimeoutError:
             return waiter.result()
@@ -284,14 +119,14 @@ class Watcher:
         :raises StatusesUnreadableError: a command could not be read in this time, or the budget for failed rounds is
             spent
         """
-        waiter = _Waiter(sids, pause, math.inf, on_read, on_gone, once=True)
+        waiter = Waiter(sids, pause, math.inf, on_read, on_gone, once=True)
         if not waiter.open:
             return
-        deadline = _now() + timeout
+        deadline = now() + timeout
         self._add(waiter)
         try:
             while (
-                left := max(deadline, waiter.heard_at, min(self._resumes_at(), deadline + BUSY)) + GRACE - _now()
+                left := max(deadline, waiter.heard_at, min(self._resumes_at(), deadline + BUSY)) + GRACE - now()
             ) > 0:
                 await asyncio.wait([waiter.done], timeout=left)
                 if waiter.done.done():
@@ -304,9 +139,9 @@ class Watcher:
     def _resumes_at(self) -> float:
         """Return when requests may leave again if the API has asked for a pause; 0 if it has not."""
         pause = self._client.paused_for if self._client else 0.0
-        return _now() + pause if pause else 0.0
+        return now() + pause if pause else 0.0
 
-    def _add(self, waiter: _Waiter) -> None:
+    def _add(self, waiter: Waiter) -> None:
         self._waiters.add(waiter)
         for sid in waiter.open:
             self._by_sid[sid].add(waiter)
@@ -318,14 +153,14 @@ class Watcher:
             self._next_round = due
             self._wake.set()
 
-    def _remove(self, waiter: _Waiter) -> None:
+    def _remove(self, waiter: Waiter) -> None:
         self._waiters.discard(waiter)
         for sid in waiter.open:
             self._forget(sid, waiter)
         if not self._waiters:
             self._wake.set()
 
-    def _forget(self, sid: str, waiter: _Waiter) -> None:
+    def _forget(self, sid: str, waiter: Waiter) -> None:
         """Note that the waiter does not wait for this command any more."""
         waiters = self._by_sid[sid]
         waiters.discard(waiter)
@@ -339,7 +174,7 @@ class Watcher:
                 async with self._open_client() as client:
                     self._client = client
                     while self._waiters:
-                        self._round_began = _now()
+                        self._round_began = now()
                         await self._round(client)
                         await asyncio.sleep(0)  # waiters that were told leave before the next round is planned
                         await self._rest()
@@ -408,10 +243,11 @@ class Watcher:
         A 404 is believed only if the command stays away: a read right after the POST may come too early.
         """
         self._read_in_round += 1  # an answer, although not a status
-        now, waiters = _now(), tuple(self._by_sid.get(sid, ()))
-        if isinstance(error, NotFoundError) and now - self._gone_since.setdefault(sid, now) < GONE_AFTER:
+        asked_at, waiters = now(), tuple(self._by_sid.get(sid, ()))
+        since = self._gone_since.setdefault(sid, asked_at) if isinstance(error, NotFoundError) else -math.inf
+        if asked_at - since < GONE_AFTER:
             for waiter in waiters:
-                waiter.heard_at = now
+                waiter.heard_at = asked_at
             return
         for waiter in waiters:
             if waiter.lose(sid, error):
@@ -423,7 +259,7 @@ class Watcher:
         pause = PAUSES[min(rounds, len(PAUSES) - 1)]
         self._pause = pause * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
         self._next_round = min((self._due(one) for one in self._waiters if not one.done.done()), default=0.0)
-        while self._waiters and (left := self._next_round - _now()) > 0:
+        while self._waiters and (left := self._next_round - now()) > 0:
             self._wake.clear()
             try:
                 async with asyncio.timeout(left):
@@ -431,31 +267,23 @@ class Watcher:
             except TimeoutError:
                 return
 
-    def _due(self, waiter: _Waiter) -> float:
+    def _due(self, waiter: Waiter) -> float:
         """Return when the waiter wants the next round to begin."""
         deadline = max(waiter.deadline, self._round_began + min(waiter.interval, 1.0))
         return min(self._round_began + self._pause * waiter.interval, deadline)
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+def grace(timeout: float) -> float:
+    """Return the seconds after a deadline in which a wait ends even if the API hangs: as long again, within bounds.
+
+    :param timeout: seconds of the wait; with 0 there is nothing but the round under way
+    """
+    return min(GRACE, max(timeout, LEAST_GRACE)) if timeout else GRACE
 
 
 def _no_reply() -> SuperSimError:
     words = f"no status could be read for {duration(GRACE)}"
     return NoReplyError(words, request=f"GET {IP_COMMANDS}", verdict=Verdict.TRY_AGAIN)
-
-
-def _check_seconds(name: str, value: object, *, above_zero: bool) -> None:
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if not (number > 0 or (number == 0 and not above_zero)):
-        least = "above 0" if above_zero else "0 or more"
-        raise BadInputError(f"{name} must be a number of seconds, {least}, got {value!r}")
-
-
-def _check_sid(sid: object) -> None:
-    if not isinstance(sid, str) or not _SID.fullmatch(sid):
-        raise BadInputError(f"the sid of an IP Command must be HG and 32 hexadecimal digits, got {str(sid)[:80]!r}")
 
 
 #: By event loop and account. A watcher lives as long as something holds it, as all who wait do.
