@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from airflow_provider_supersim.delivery.targets.files import ENCODING, rows_from
 from airflow_provider_supersim.delivery.targets.rows import row_from_sim, rows_from_list
 from airflow_provider_supersim.exceptions import NoTargetsError, NoTargetsSkippedError
 from airflow_provider_supersim.runs.storage import Storage
+from airflow_provider_supersim.words import count
 
 if TYPE_CHECKING:
     from airflow_provider_supersim.api.client import AsyncSuperSimClient
@@ -19,8 +21,12 @@ if TYPE_CHECKING:
     from airflow_provider_supersim.hooks.supersim import SuperSimHook
     from airflow_provider_supersim.runs.arguments import RolloutArguments
 
-#: A SIM in another status cannot be sent a command.
+log = logging.getLogger(__name__)
+
 REACHABLE = (SimStatus.ACTIVE, SimStatus.READY)
+#: The API refuses a command to a SIM in one of these. Of a status that it does not state, or that is new, nobody knows.
+UNREACHABLE = (SimStatus.NEW, SimStatus.INACTIVE, SimStatus.SCHEDULED)
+NAMED = 5  # SIMs in one message
 
 
 def rows(arguments: RolloutArguments, hook: SuperSimHook, working_set: WorkingSet) -> Iterable[Mapping[str, Any]]:
@@ -63,9 +69,22 @@ def check_any(number: int, arguments: RolloutArguments) -> None:
 
 async def _rows_of_fleet(client: AsyncSuperSimClient, fleet: str, working_set: WorkingSet) -> Iterable[dict[str, Any]]:
     await client.get_fleet(fleet)  # otherwise a mistyped name looks like an empty fleet
+    unproved: dict[str, SimStatus] = {}
     async for sim in client.iter_sims(fleet=fleet):
-        if sim.status in REACHABLE:
-            working_set.list_sim(str(sim.sid), row_from_sim(sim))
+        if sim.status in UNREACHABLE:
+            continue
+        if sim.status not in REACHABLE:
+            unproved[sim.unique_name or str(sim.sid)] = sim.status
+        working_set.list_sim(str(sim.sid), row_from_sim(sim))
+    if unproved:
+        log.warning(
+            "%s of fleet %s: not known whether active, sending to them all the same: %s. The API says: %s "
+            "[sim-status-unknown]",
+            count(len(unproved), "SIM"),
+            fleet,
+            ", ".join(sorted(unproved)[:NAMED]),
+            ", ".join(sorted({status.value for status in unproved.values()})[:NAMED]),
+        )
     # Keyed by sid, because a SIM can appear twice if the Fleet changes between pages. Sorted, because the API promises
     # no order, and every try needs the same.
     return working_set.listed_sims()

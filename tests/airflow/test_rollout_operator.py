@@ -112,6 +112,24 @@ def test_a_rollout_to_a_fleet_counts_and_sends_to_active_and_ready_sims_only(wor
     assert [one["method"] for one in world.requests()["recent"]].count("POST") == 2
 
 
+def test_sims_whose_status_is_not_stated_are_sent_to_and_named(world, new_dag, play):
+    world.seed(
+        fleets=[{"unique_name": "ships"}],
+        sims=[
+            {"unique_name": "ship-active", "fleet": "ships"},
+            {"unique_name": "ship-inactive", "fleet": "ships", "status": "inactive"},
+        ],
+    )
+    world.settings(unstated_ratio=1)
+    with new_dag() as dag:
+        roll_out("roll_out", fleet="ships", max_failure_ratio=1)
+    played = play(dag)
+
+    summary = played.tasks["roll_out"].xcom["return_value"]
+    assert (summary["devices"], summary["sent"], summary["failed"]) == (2, 1, 1)
+    assert played.lines("2 SIMs of fleet ships", "ship-active, ship-inactive", "unstated", "[sim-status-unknown]")
+
+
 @WAITING
 def test_waves_gates_and_attempts(world, new_dag, play, tmp_path, deferrable):
     world.seed(

@@ -253,6 +253,14 @@ def test_some_rows_of_the_list_have_nulls_and_keep_them(simulator, twilio):
     assert all(twilio.get(f"{COMMANDS}/{sid}").json["payload"] for sid in sent)  # the list alone has them
 
 
+def test_some_sims_have_no_status_in_the_list(simulator, twilio):
+    simulator.settings(unstated_ratio=0.3)
+    listed = twilio.get("/v1/Sims?PageSize=200").json["sims"]
+    without = [row for row in listed if row["status"] is None]
+    assert 0.1 * len(listed) < len(without) < 0.5 * len(listed)
+    assert twilio.get(f"/v1/Sims/{without[0]['sid']}").json["status"]
+
+
 def test_filters_that_are_ignored(simulator, twilio):
     simulator.settings(ignored_filters="Sim,Direction")
     twilio.send("device-0001")

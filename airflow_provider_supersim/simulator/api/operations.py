@@ -102,7 +102,8 @@ def _list_sims(world: World, request: Request, _lag: float) -> tuple[int, Resour
     else:
         older = partial(world.sims.older, fleet=fleet, status=status)
         newer = partial(world.sims.newer, fleet=fleet, status=status)
-    return _page(world, request, wanted, Listing("sims", older, newer, world.sims.by_sid), resources.sim)
+    listing = Listing("sims", older, newer, world.sims.by_sid)
+    return _page(world, request, wanted, listing, resources.with_unstated(world.options))
 
 
 def _list_addresses(world: World, request: Request, _lag: float) -> tuple[int, Resource]:

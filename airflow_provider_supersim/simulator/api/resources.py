@@ -62,6 +62,16 @@ def sim(one: Sim, base_url: str, account_sid: str) -> dict[str, Any]:
     }
 
 
+def with_unstated(options: Options) -> Callable[[Sim, str, str], dict[str, Any]]:
+    """Return what writes a row of the list of SIMs: some SIMs have a null for their status, if the options say so."""
+
+    def row(one: Sim, base_url: str, account_sid: str) -> dict[str, Any]:
+        unstated = crc32(one.sid.encode()) < options.unstated_ratio * 2**32
+        return {**sim(one, base_url, account_sid), **({"status": None} if unstated else {})}
+
+    return row if options.unstated_ratio else sim
+
+
 def address(one: Sim, _base_url: str, _account_sid: str) -> dict[str, Any]:
     """The address of a SIM's device."""
     return {"ip_address": device_ip(one.number), "ip_address_version": "IPv4"}

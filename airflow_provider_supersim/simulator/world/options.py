@@ -90,6 +90,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     null_ratio: Annotated[float, Meta(ge=0, le=1, description="share of the commands with these nulls", extra=LIVE)] = (
         0.1
     )
+    unstated_ratio: Annotated[
+        float, Meta(ge=0, le=1, description="share of the SIMs whose status is null in the list of SIMs", extra=LIVE)
+    ] = 0.0
     ignored_filters: Annotated[
         str,
         Meta(
