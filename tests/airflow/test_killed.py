@@ -53,9 +53,9 @@ def test_a_killed_operator_names_the_command(world, new_dag, play, memory, kill_
     (words,) = played.tasks["send"].errors
     (command,) = world.commands("device-0001")
     first = words.splitlines()[0]
-    assert first.startswith("Task killed while waiting for device-0001: command queued.")
+    assert first.startswith("device-0001: task killed while waiting; the command is queued")
     assert first.endswith("[task-killed]")
-    assert command["sid"] in first
+    assert command["sid"] in words
     assert played.lines(first)
 
 
@@ -72,7 +72,7 @@ def test_a_killed_rollout_counts_what_was_sent(world, new_dag, play, memory, kil
 
     (words,) = played.tasks["roll_out"].errors
     first, counts, *_ = words.splitlines()
-    assert first.startswith("Task killed while rolling out")
+    assert first.startswith("Rollout: task killed while rolling out")
     assert first.endswith("[task-killed]")
     assert counts.startswith(f"Of {DEVICES} devices: ")
     assert played.tasks["roll_out"].xcom["return_value"].items() >= {"devices": DEVICES, "commands": SENT}.items()
@@ -93,5 +93,6 @@ def test_a_killed_sensor_says_that_it_sends_nothing(world, new_dag, play, kill_w
 
     (words,) = play(dag).tasks["seen"].errors
 
-    assert words.startswith("Task killed while reading statuses; a sensor sends nothing")
+    assert words.startswith("Sensor of 1 command: task killed while reading statuses")
+    assert "sends nothing" in words.splitlines()[1]
     assert words.splitlines()[0].endswith("[task-killed]")
