@@ -39,8 +39,16 @@ class S3Server:
         self.refused: str | None = None
         self.on_request: Callable[[str], None] = lambda _: None
         if self._server is None:
-            quiet = type("Quiet", (WSGIRequestHandler,), {"log_request": lambda *_: None})
-            self._server = make_server("127.0.0.1", self.port, self._answer, threaded=True, request_handler=quiet)
+
+            class Handler(WSGIRequestHandler):
+                def log_request(self, *_: object) -> None:
+                    """Say nothing."""
+
+                def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+                    """Close the connection. Werkzeug would keep it, and the client would wait for the reply."""
+                    self.close_connection = True
+
+            self._server = make_server("127.0.0.1", self.port, self._answer, threaded=True, request_handler=Handler)
             self.port = self._server.port
             threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 

@@ -181,6 +181,6 @@ def test_a_task_that_cannot_begin(world, new_dag, said, tmp_path, monkeypatch):
         "clear this task",
     )
     assert_said(lines["nobody"], "no-targets", "Nothing to send: targets is an empty list.", "on_empty")
-    assert_said(lines["no_sid"], "bad-argument", "ip_command_sid must be a sid (HG…) or a list of them, got 'None'.")
+    assert_said(lines["no_sid"], "bad-argument", "Nothing was sent: ip_command_sid has an expression that gives None")
     assert "nope" in lines["bad_template"][0]  # Airflow's own error, after which it asks for the task's link
     assert world.commands() == []

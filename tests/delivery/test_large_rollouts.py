@@ -156,7 +156,7 @@ def test_a_task_that_is_killed_while_it_plans_stops_planning(
     ti = SimpleNamespace(
         dag_id="dag", run_id="run", task_id="roll_out", map_index=-1, max_tries=0, xcom_push=lambda **_: None
     )
-    with pytest.raises(AirflowException, match=r"\[task-killed\]$"):
+    with pytest.raises(AirflowException, match=r"^Rollout: task killed .* \[task-killed\]\n"):
         task.execute({"ti": ti, "kill": kill})
 
     assert planned < 10_000

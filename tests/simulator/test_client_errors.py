@@ -48,7 +48,7 @@ async def test_each_code_of_the_reference_comes_with_its_evidence(
     supersim_simulator, vendor, status, code, kind, verdict
 ):
     supersim_simulator.faults({"kind": "error_before", "status": status, "code": code, "message": "the vendor's words"})
-    async with client_of(supersim_simulator, vendor, keep_trying=0) as client:
+    async with client_of(supersim_simulator, vendor, keep_trying=0, wait_if_busy=0) as client:
         error = await failure_of(client)
     assert type(error) is kind
     assert (error.verdict, error.status, error.code, error.message) == (verdict, status, code, "the vendor's words")

@@ -108,7 +108,9 @@ async def test_an_echo_of_the_token_request_does_not_show_the_secret(everything_
 
 @pytest.mark.parametrize("body", ["", "truncated {", "scalar"])
 async def test_a_token_reply_that_cannot_be_read_is_not_quoted(everything_logged, body):
-    broken = {"": f'{{"access_token": "{TOKEN}"}}', "scalar": f'"{TOKEN}"'}.get(body, f'{{"access_token": "{TOKEN}')
+    broken = {"": f'{{"access_token": "{TOKEN}", "expires_in": "soon"}}', "scalar": f'"{TOKEN}"'}.get(
+        body, f'{{"access_token": "{TOKEN}'
+    )
     async with raw_server(reply(broken.encode())) as server, client_at(server.url, "kore") as client:
         with pytest.raises(SuperSimError, match="token endpoint") as caught:
             await client.get_sim("s")
@@ -130,7 +132,7 @@ async def test_only_what_slows_a_run_down_is_logged_and_no_secret(supersim_simul
     ours = [record for record in everything_logged.records if record.name.startswith("airflow_provider")]
     fields = supersim_simulator.connection(vendor)
     account = f"{fields['host'].partition('://')[2]}, account {fields['login']}"
-    assert [record.getMessage() for record in ours] == [f"Slowing to 80 requests at once: 429 from {account}"]
+    assert [record.getMessage() for record in ours] == [f"Slowing to 6 requests at once: 429 from {account}"]
 
 
 async def test_the_client_shows_no_secret_of_its_own():

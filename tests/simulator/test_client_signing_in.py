@@ -74,7 +74,7 @@ async def test_100_requests_at_once_cause_one_token_request(supersim_simulator):
     assert supersim_simulator.requests()["token_requests"] == 1
 
 
-async def test_100_requests_at_once_with_a_wrong_secret_ask_for_one_token(supersim_simulator):
+async def test_requests_under_way_with_a_wrong_secret_ask_for_one_token(supersim_simulator):
     failures = []
 
     async def ask(client):
@@ -84,9 +84,9 @@ async def test_100_requests_at_once_with_a_wrong_secret_ask_for_one_token(supers
             failures.append(error)
 
     async with client_of(supersim_simulator, "kore", password="wrong") as client, anyio.create_task_group() as group:
-        for _ in range(100):
+        for _ in range(8):
             group.start_soon(ask, client)
-    assert len(failures) == 100
+    assert len(failures) == 8
     assert supersim_simulator.requests()["token_requests"] == 1
 
 

@@ -67,6 +67,7 @@ PUBLIC = {
             "(*, ip_command_sid, deferrable=False, supersim_conn_id='supersim_default', **kwargs)"
         ),
         "SuperSimIpCommandSensor.execute": "(self, context)",
+        "SuperSimIpCommandSensor.render_template": "(self, content, context, jinja_env=None, seen_oids=None)",
         "SuperSimIpCommandSensor.resume_execution": "(self, next_method, next_kwargs, context)",
         "SuperSimIpCommandSensor.poke": "(self, context)",
         "SuperSimIpCommandSensor.execute_complete": "(self, context, event)",
