@@ -23,9 +23,11 @@ def link_of(task, ended):
         return ended[task.task_id].xcom[link.xcom_key]
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstancekey import TaskInstanceKey
+    from airflow.serialization.serialized_objects import SerializedDAG
 
     (run,) = DagRun.find(dag_id=task.dag_id)
-    return link.get_link(task, ti_key=TaskInstanceKey(task.dag_id, task.task_id, run.run_id))
+    operator = SerializedDAG.from_dict(SerializedDAG.to_dict(task.dag)).get_task(task.task_id)  # the webserver's
+    return link.get_link(operator, ti_key=TaskInstanceKey(task.dag_id, task.task_id, run.run_id))
 
 
 @WAITING

@@ -142,14 +142,14 @@ def test_a_task_that_is_ended(world, new_dag, said, memory, tmp_path, monkeypatc
     assert {len(world.commands(name)) for name in lines} == {1}
 
 
-def test_a_task_that_cannot_begin(world, new_dag, said, tmp_path, monkeypatch):
+def test_a_task_that_cannot_begin(world, new_dag, said, memory, tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         closed = f"127.0.0.1:{taken.getsockname()[1]}"
     away = json.loads(world.connection_json()) | {"host": f"http://{closed}"}
     monkeypatch.setenv("AIRFLOW_CONN_AWAY", json.dumps(away))
     monkeypatch.setattr(Account, "client", partialmethod(Account.client, keep_trying=3))
     with new_dag(default_args=SOON) as dag:
-        SuperSimIpCommandOperator(task_id="away", sim="device-0001", supersim_conn_id="away")
+        SuperSimIpCommandOperator(task_id="away", sim="device-0001", supersim_conn_id="away", **memory)
         SuperSimRolloutOperator(task_id="fleet_away", fleet="field-devices", supersim_conn_id="away")
         SuperSimRolloutOperator(task_id="bad_rows", targets=["device-0001", "device-0001"], payload="{{ device.nope }}")
         SuperSimRolloutOperator(task_id="no_report", targets=["device-0001"], report_path="/sys/report.csv")
