@@ -76,7 +76,7 @@ class Kore(Vendor[KoreAccount]):
             raise ApiError(401, AUTHENTICATE, message, body=body)
         now, lifetime = self.clock.now(), self.options.token_lifetime
         self._expiry = {token: expiry for token, expiry in self._expiry.items() if expiry > now}
-        token = f"simulator.{self._random.getrandbits(256):064x}"
+        token = f"{self._random.getrandbits(256):064x}"
         self._expiry[token] = now + lifetime
         said = {"number": lifetime, "text": str(lifetime)}.get(self.account.token_expires_in)
         life = {} if said is None else {"expires_in": said}
