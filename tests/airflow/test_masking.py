@@ -44,7 +44,7 @@ def test_a_log_line_a_traceback_and_a_rendered_field_show_no_secret(world, new_d
     lines = [redact(line) for line in played.lines("blabbed:")]  # as a supervisor does; dag.test() has none
     for scheme in ("Basic", "Bearer"):
         masked = f"blabbed: {scheme} *** https://user:***@example.com/sent *** :blabbed"
-        assert [masked in line for line in lines if scheme in line].count(True) >= 2, lines  # the line and the traceback
+        assert [masked in line for line in lines if scheme in line].count(True) >= 2, lines  # line and traceback
         assert [line for line in lines if scheme in line and masked not in line] == []
     shown = {name: task.rendered["callback_url"] for name, task in played.tasks.items()}
     assert shown == dict.fromkeys(("twilio", "kore"), "https://user:***@example.com/sent")
