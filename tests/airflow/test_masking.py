@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 from airflow.providers.common.compat.sdk import redact
 
@@ -42,10 +43,15 @@ def test_a_log_line_a_traceback_and_a_rendered_field_show_no_secret(world, new_d
     basic = world.connection("twilio")
     secret = base64.b64encode(f"{basic['login']}:{basic['password']}".encode()).decode()
     lines = [redact(line) for line in played.lines("blabbed:")]  # as a supervisor does; dag.test() has none
+    # What other tests have let this process mask, such as a password of one letter, is masked here too.
     for scheme in ("Basic", "Bearer"):
-        masked = f"blabbed: {scheme} *** https://user:***@example.com/sent *** :blabbed"
-        assert [masked in line for line in lines if scheme in line].count(True) >= 2, lines  # line and traceback
-        assert [line for line in lines if scheme in line and masked not in line] == []
+        masked = re.compile(rf"blabbed: {scheme} \*\*\* \S+:\*\*\*@\S+ \*\*\* :blabbed")
+        said = [line for line in lines if scheme in line]
+        assert len(said) >= 2  # the line and the traceback
+        assert [line for line in said if not masked.search(line)] == []
     shown = {name: task.rendered["callback_url"] for name, task in played.tasks.items()}
-    assert shown == dict.fromkeys(("twilio", "kore"), "https://user:***@example.com/sent")
+    assert {name: bool(re.fullmatch(r"\S+:\*\*\*@\S+", url)) for name, url in shown.items()} == {
+        "twilio": True,
+        "kore": True,
+    }
     assert secret not in json.dumps([task.xcom for task in played.tasks.values()], default=str)
