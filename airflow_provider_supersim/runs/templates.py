@@ -72,11 +72,7 @@ def with_pushed(content: Any, resolve: Callable[[Any], Any]) -> Any:
 
     :param resolve: returns what a task pushed
     """
-    if isinstance(content, dict):
-        return {key: with_pushed(item, resolve) for key, item in content.items()}
-    if isinstance(content, list | tuple):
-        return [with_pushed(item, resolve) for item in content]
-    return content if content is None or isinstance(content, str | bytes | int | float) else Data(resolve(content))
+    return _resolved(content, lambda pushed: Data(resolve(pushed)))
 
 
 def _without_none(name: str, content: Any, environment: Environment, render: Callable[[Environment], T]) -> T:

@@ -145,7 +145,6 @@ class SuperSimIpCommandSensor(BaseSensorOperator):
     def _sids(self) -> list[str]:
         sids = [self.ip_command_sid] if isinstance(self.ip_command_sid, str) else list(self.ip_command_sid or [])
         sids = [sid.strip() if isinstance(sid, str) else "" for sid in sids]
-        # An XCom that is not there is rendered as the text None.
         if not sids or not all(sid.startswith("HG") and sid.isalnum() for sid in sids):
             raise BadArgumentError(
                 "ip_command_sid must be a sid (HG…) or a list of them, got "
