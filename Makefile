@@ -9,6 +9,9 @@ OLDER := 2.11.2 3.1.8 3.2.2
 # Versions that Airflow 3.2.2 allows and cannot run with: "needs a discriminator field", and no 'svcs_registry'.
 BELOW_3.2.2 := 'fastapi<0.146' 'svcs<26'
 
+# The tests start Airflow dozens of times. Without byte code on disk, each start compiles it again, for five seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check matrix bench docs fmt build constraints clean
 
