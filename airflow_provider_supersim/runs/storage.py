@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, ObjectStoragePath
+from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_supersim.api.errors import BadInputError
 from airflow_provider_supersim.exceptions import StorageError
@@ -58,7 +59,8 @@ class Storage:
             path = ObjectStoragePath(given)
             # Airflow 2 takes a relative path for one below the root.
             self.path = str(path.path) if url.scheme else given
-            self.fs: Any = path.fs
+            # Airflow imports the providers of all storages for any path: seconds, which a local one does not need.
+            self.fs: Any = LocalFileSystem() if self.is_local else path.fs
         except (ImportError, ValueError, AirflowNotFoundException) as error:
             package = PACKAGES.get(url.scheme)
             raise BadInputError(
