@@ -52,13 +52,27 @@ class Started(msgspec.Struct, frozen=True, gc=False):
     :ivar at: when, in seconds
     :ivar limit: how many were allowed at once
     :ivar fell: how often the limit had fallen
-    :ivar full: whether as many as allowed were under way; fewer say nothing about the limit
+    :ivar under_way: requests of this process that were under way, this one included
     """
 
     at: float
     limit: int
     fell: int
-    full: bool
+    under_way: int
+
+    @property
+    def full(self) -> bool:
+        """Whether as many as allowed were under way; fewer say nothing about the limit."""
+        return self.under_way >= self.limit
+
+    def was_alone(self, under_way: int, at_work: int | None) -> bool:
+        """Return whether all requests that the API had at work were this process's.
+
+        :param under_way: requests of this process when the answer came, this one included. While answers wait to be
+            read, these are fewer than the API had
+        :param at_work: requests of the account that the API had; ``None``: it does not say
+        """
+        return at_work is not None and at_work <= max(self.under_way, under_way)
 
 
 class Ceiling:
@@ -137,7 +151,7 @@ class Concurrency:
         :param now: in seconds
         :param under_way: requests, this one included
         """
-        return Started(now, self.limit, self._fell, under_way >= self.limit)
+        return Started(now, self.limit, self._fell, under_way)
 
     def served(self, request: Started, now: float, under_way: int, at_work: int | None) -> None:
         """Note a request that was not refused.
@@ -151,11 +165,11 @@ class Concurrency:
             return
         if at_work is None:
             self._grow_blindly(request, now)
-        elif at_work > under_way:
+        elif request.was_alone(under_way, at_work):
+            self._grow_alone(request, now, under_way)
+        else:
             self._ceiling.served(at_work, now)
             self._share(request, now, under_way, at_work)
-        else:
-            self._grow_alone(request, now, under_way)
 
     def refused(self, request: Started, now: float, under_way: int, at_work: int | None) -> None:
         """Note a request that was refused.
@@ -171,7 +185,9 @@ class Concurrency:
                 self.in_vain += 1
             self._fell += 1
             self._fell_full = under_way + 1 >= self.limit
-            self._fall(self._exact, self._exact * KEPT, now)
+            alone = request.was_alone(under_way + 1, at_work)
+            # Alone it knows how many fit. With others there, only giving up a part makes room for them.
+            self._fall(self._exact, min(self._exact, at_work - 1) if alone and at_work else self._exact * KEPT, now)
         elif self._fell_full and under_way < self._peak:
             # One of many that left together: those that are under way still are what the API serves.
             self._fall(max(1.0, under_way), min(self._exact, max(1.0, under_way)), now)

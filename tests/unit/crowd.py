@@ -7,6 +7,7 @@ counts, each reply says how many requests of the account it has.
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Callable
 from itertools import count
@@ -20,13 +21,22 @@ SAMPLE = 0.5  # seconds between two looks at the limits
 
 
 class Process:
-    """Has 100 requests ready from ``begins`` to ``ends``, ``commands`` in all; its first request goes alone."""
+    """Has 100 requests ready from ``begins`` to ``ends``, ``commands`` in all; its first request goes alone.
+
+    :param reads_every: seconds between two turns in which a busy process reads all replies that have come
+    """
 
     def __init__(
-        self, *, begins: float = 0.0, ends: float = float("inf"), most: int = 100, commands: float = float("inf")
+        self,
+        *,
+        begins: float = 0.0,
+        ends: float = float("inf"),
+        most: int = 100,
+        commands: float = float("inf"),
+        reads_every: float = 1e-6,
     ) -> None:
         self.concurrency = Concurrency(most)
-        self.begins, self.ends, self.commands = begins, ends, commands
+        self.begins, self.ends, self.commands, self.reads_every = begins, ends, commands, reads_every
         self.under_way = self.backing_off = self.started = 0
         self.waiting: list[int] = []  # refused requests that wait for their turn: how often each was refused
         self.rests_until = 0.0
@@ -108,21 +118,23 @@ class Account:
     def _arrive(self, process: Process, request: Started, refused: int, first: bool) -> None:
         self.in_flight += 1
         if self.in_flight > self.limit:
-            self._answer(lambda at_work: self._refused(process, request, at_work, refused, first))
+            self._answer(process, lambda at_work: self._refused(process, request, at_work, refused, first))
         else:
             takes = self.latency * self._random.uniform(0.9, 1.1)
-            self._at(self.now + takes, lambda: self._answer(lambda at_work: self._served(process, request, at_work)))
+            serve = lambda at_work: self._served(process, request, at_work)  # noqa: E731
+            self._at(self.now + takes, lambda: self._answer(process, serve))
 
-    def _answer(self, reach: Callable[[int | None], None]) -> None:
+    def _answer(self, process: Process, reach: Callable[[int | None], None]) -> None:
         at_work = self.in_flight if self.counts else None
         self.in_flight -= 1
-        self._at(self.now + ROUND_TRIP / 2, lambda: reach(at_work))
+        turns = math.ceil((self.now + ROUND_TRIP / 2) / process.reads_every)
+        self._at(turns * process.reads_every, lambda: reach(at_work))
 
     def _served(self, process: Process, request: Started, at_work: int | None) -> None:
         process.concurrency.served(request, self.now, process.under_way, at_work)
         process.served += 1
         process.under_way -= 1
-        self._go(process)
+        self._at(self.now, lambda: self._go(process))  # after the other replies of this turn
 
     def _refused(self, process: Process, request: Started, at_work: int | None, refused: int, first: bool) -> None:
         process.under_way -= 1

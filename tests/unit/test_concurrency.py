@@ -40,6 +40,16 @@ def test_alone_it_is_at_the_most_after_a_few_rounds(latency, within, counts):
     assert account.refused_share() == 0
 
 
+@pytest.mark.parametrize("reads_every", [1e-6, 0.015])
+@pytest.mark.parametrize("limit", [20, 60, 100])
+def test_alone_on_an_account_that_counts_it_uses_the_whole_limit(limit, reads_every):
+    """Also if the process is busy: while answers wait to be read, more are under way than the API has at work."""
+    account = Account(limit, 0.1, Process(reads_every=reads_every), counts=True)
+    account.run(60)
+    limits = [one[0] for one in account.limits[round(10 / SAMPLE) :]]
+    assert limit <= sum(limits) / len(limits) <= limit + 1
+
+
 def test_an_api_that_counts_is_asked_for_the_most_after_one_round():
     process = Process()
     account = Account(100, 1.0, process, counts=True)
