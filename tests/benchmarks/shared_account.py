@@ -18,12 +18,13 @@ from tests.benchmarks.table import Line
 ROLLOUTS = 8
 EACH = (400, 2_500)  # devices of each rollout
 LATENCY, LIMIT = 0.2, 100
-MOST_REFUSED, MOST_REQUESTS = 0.03, 1.05
-VENDORS = ("twilio", "kore")
+MOST_REFUSED = 0.03
+#: Requests a command, by vendor. KORE's pages have 100 commands, and each process reads the commands of all.
+MOST_REQUESTS = {"twilio": 1.05, "kore": 1.3}
 
 
 def measure() -> list[Line]:
-    return [line for vendor in VENDORS for each in EACH for line in _lines(vendor, each)]
+    return [line for vendor in MOST_REQUESTS for each in EACH for line in _lines(vendor, each)]
 
 
 def _lines(vendor: str, each: int) -> list[Line]:
@@ -38,9 +39,10 @@ def _lines(vendor: str, each: int) -> list[Line]:
     refused = requests["too_many_requests"] / requests["total"]
     sent = (requests["total"] - requests["too_many_requests"]) / (devices + extra)
     what = f"{ROLLOUTS} rollouts to {each:,} devices on one account, {vendor}"
+    most = MOST_REQUESTS[vendor]
     return [
         Line(f"{what}: answered 429", f"{refused:.2%}", "", f"at most {MOST_REFUSED:.0%}", refused <= MOST_REFUSED),
-        Line(f"{what}: requests a command", f"{sent:.3f}", "", f"at most {MOST_REQUESTS}", sent <= MOST_REQUESTS),
+        Line(f"{what}: requests a command", f"{sent:.3f}", "", f"at most {most}", sent <= most),
     ]
 
 
