@@ -15,7 +15,7 @@ import psutil
 
 from airflow_provider_supersim.api.auth import BasicAuth
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
-from airflow_provider_supersim.api.models import IpCommandRequest
+from airflow_provider_supersim.api.models import IpCommand, IpCommandRequest
 from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.api.vendors import VENDORS
 from airflow_provider_supersim.delivery.once.dispatcher import Dispatcher
@@ -64,12 +64,17 @@ async def send_all(simulator: Simulator, targets: Sequence[Device], concurrency:
         await send_through(client, targets, concurrency)
 
 
-async def send_through(client: AsyncSuperSimClient, targets: Sequence[Device], concurrency: int) -> None:
+async def send_through(
+    client: AsyncSuperSimClient,
+    targets: Sequence[Device],
+    concurrency: int,
+    on_accepted: Callable[[IpCommand], None] = lambda _: None,
+) -> None:
     """Send as a rollout does: checked, written ahead in a folder, paced, recorded."""
     with TemporaryDirectory() as folder:
         ti = SimpleNamespace(dag_id="dag", run_id="run", task_id="send", map_index=-1)
         ledger = await Ledger.open(ObjectStorageStore(folder, {"ti": ti}), clears=0, restart=False)
-        await Dispatcher(client, ledger, concurrency=concurrency).send(targets)
+        await Dispatcher(client, ledger, concurrency=concurrency, on_accepted=on_accepted).send(targets)
 
 
 def cost_of(work: Callable[[], Awaitable[object]], commands: int, *, as_shipped: bool = False) -> Cost:
