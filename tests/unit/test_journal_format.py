@@ -37,6 +37,8 @@ def test_entries_come_back_as_they_were_written():
 
     read = decode(stored, Chunk, CHUNK_UPGRADES)
     assert read.read_entries(7) == [FULL, BARE]
+    alike = {name for name in FULL.__struct_fields__ if getattr(FULL, name) == getattr(BARE, name)}
+    assert alike == {"chunk", "content"}, "only what differs from the default is seen to come back"
     assert (read.format, read.revision, read.since, read.marks) == (FORMAT, 3, 1000, "abcdefgh")
 
 

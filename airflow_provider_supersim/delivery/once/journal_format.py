@@ -190,9 +190,19 @@ def shorten(text: str) -> str:
 
 
 def _stored(entry: Entry) -> StoredEntry:
-    fields = msgspec.structs.asdict(entry)
-    del fields["sim"], fields["chunk"]
-    return StoredEntry(**{**fields, "earlier": list(entry.earlier)})
+    # Field by field takes a fifth of the time of asdict, and each chunk is written several times while it is sent.
+    return StoredEntry(
+        content=entry.content,
+        status=entry.status,
+        attempt=entry.attempt,
+        clears=entry.clears,
+        sid=entry.sid,
+        sim_sid=entry.sim_sid,
+        sent_at=entry.sent_at,
+        settled_at=entry.settled_at,
+        error=entry.error,
+        earlier=list(entry.earlier),
+    )
 
 
 def _entry(sim: str, chunk: int, stored: StoredEntry) -> Entry:
