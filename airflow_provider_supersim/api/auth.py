@@ -17,11 +17,12 @@ import anyio
 import httpx
 from typing_extensions import override
 
-from airflow_provider_supersim.api import replies
+from airflow_provider_supersim.api import reading
 from airflow_provider_supersim.api.errors import SuperSimError
+from airflow_provider_supersim.api.reply import Reply
 from airflow_provider_supersim.api.requests import post_form
 
-Send = Callable[[httpx.Request], Awaitable[replies.Reply]]
+Send = Callable[[httpx.Request], Awaitable[Reply]]
 
 
 def basic_header(login: str, password: str) -> str:
@@ -151,7 +152,7 @@ class ClientCredentialsAuth(Auth):
             repeatable=True,
         )
         try:
-            token = replies.read_token(await send(request), self.redact)
+            token = reading.read_token(await send(request), self.redact)
         except SuperSimError as error:
             self._failure = error
             raise

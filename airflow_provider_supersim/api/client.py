@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 import anyio
 import httpx
 
-from airflow_provider_supersim.api import replies
+from airflow_provider_supersim.api import reading
 from airflow_provider_supersim.api.auth import Auth
 from airflow_provider_supersim.api.errors import (
     BadRequestError,
@@ -23,6 +23,7 @@ from airflow_provider_supersim.api.failing import Failing
 from airflow_provider_supersim.api.models import Fleet, IpCommand, IpCommandRequest, Resource, Sim
 from airflow_provider_supersim.api.pace import Pace
 from airflow_provider_supersim.api.paging import Pages
+from airflow_provider_supersim.api.reply import Redact, Reply
 from airflow_provider_supersim.api.requests import FLEETS, IP_COMMANDS, SIMS, Endpoint
 from airflow_provider_supersim.api.signatures import with_arguments_of
 from airflow_provider_supersim.api.transport import Transport
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
 K = TypeVar("K", bound=Resource)
-Read = Callable[[replies.Reply, type[K], replies.Redact], T]
+Read = Callable[[Reply, type[K], Redact], T]
 
 #: Seconds: the first pause before a request is made again, at most; each further one may be twice as long.
 FIRST_PAUSE = 0.25
@@ -114,7 +115,7 @@ class AsyncSuperSimClient:
         """
         request = self._endpoint.create_ip_command(command)
         return await self._call(
-            request, replies.read_one, IpCommand, rated=True, may_leave=may_leave, came_back=came_back
+            request, reading.read_one, IpCommand, rated=True, may_leave=may_leave, came_back=came_back
         )
 
     async def get_ip_command(self, sid: str) -> IpCommand:
@@ -191,7 +192,7 @@ class AsyncSuperSimClient:
         return self.vendor.page_sizes[collection]
 
     async def _get_one(self, collection: str, sid_or_name: str, kind: type[R]) -> R:
-        return await self._call(self._endpoint.get_one(collection, sid_or_name), replies.read_one, kind)
+        return await self._call(self._endpoint.get_one(collection, sid_or_name), reading.read_one, kind)
 
     async def _iterate(
         self, collection: str, query: Mapping[str, str | None], kind: type[R], page_size: int | None
@@ -205,7 +206,7 @@ class AsyncSuperSimClient:
             if not page.next_page_url:
                 return
             following = pages.follow(self._endpoint.next_page(page.next_page_url))
-            page = await self._call(following, replies.read_page, kind)
+            page = await self._call(following, reading.read_page, kind)
 
     def _say_skipped(self, collection: str, rows: int) -> None:
         if rows and collection not in self._skipped:
@@ -218,17 +219,17 @@ class AsyncSuperSimClient:
 
     async def _first_page(
         self, collection: str, query: Mapping[str, str | None], kind: type[R], page_size: int | None
-    ) -> tuple[httpx.Request, replies.Page[R]]:
+    ) -> tuple[httpx.Request, reading.Page[R]]:
         size = page_size or self.page_size(collection)
         request = self._endpoint.get(collection, {**query, "PageSize": size})
         try:
-            return request, await self._call(request, replies.read_page, kind)
+            return request, await self._call(request, reading.read_page, kind)
         except BadRequestError:
             if page_size or size == self.vendor.smallest_page_size:
                 raise
         # The API may enforce less than the vendor documents.
         request = self._endpoint.get(collection, {**query, "PageSize": self.vendor.smallest_page_size})
-        page = await self._call(request, replies.read_page, kind)
+        page = await self._call(request, reading.read_page, kind)
         self._small_pages.add(collection)
         return request, page
 
@@ -279,7 +280,7 @@ class AsyncSuperSimClient:
 
     async def _authorized(
         self, request: httpx.Request, may_leave: Callable[[], None], came_back: Callable[[], None]
-    ) -> replies.Reply:
+    ) -> Reply:
         header = await self._auth.header(self._transport.send)
         request.headers["Authorization"] = header
         may_leave()

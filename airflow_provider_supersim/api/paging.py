@@ -8,7 +8,7 @@ import httpx
 
 from airflow_provider_supersim.api.errors import UnreadableReplyError, Verdict
 from airflow_provider_supersim.api.models import Resource
-from airflow_provider_supersim.api.replies import Page
+from airflow_provider_supersim.api.reading import Page
 from airflow_provider_supersim.api.requests import describe
 from airflow_provider_supersim.words import count
 

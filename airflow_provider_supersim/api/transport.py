@@ -15,7 +15,6 @@ import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
-from airflow_provider_supersim.api import replies
 from airflow_provider_supersim.api.errors import (
     NoReplyError,
     NotConnectedError,
@@ -24,6 +23,7 @@ from airflow_provider_supersim.api.errors import (
     Verdict,
 )
 from airflow_provider_supersim.api.proxies import proxy_for
+from airflow_provider_supersim.api.reply import Redact, Reply
 from airflow_provider_supersim.api.requests import describe, unsure
 from airflow_provider_supersim.words import quoted
 
@@ -38,7 +38,7 @@ class Transport:
     :param redact: takes the secrets out of a text
     """
 
-    def __init__(self, ca_bundle: str | None, redact: replies.Redact) -> None:
+    def __init__(self, ca_bundle: str | None, redact: Redact) -> None:
         self._ca_bundle = ca_bundle
         self._redact = redact
         self._proxies: dict[tuple[str, str, int | None], httpx.Proxy | None] = {}  # by scheme, host and port
@@ -57,7 +57,7 @@ class Transport:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def send(self, request: httpx.Request) -> replies.Reply:
+    async def send(self, request: httpx.Request) -> Reply:
         """Send the request once, and read the whole reply, whatever its status.
 
         :raises SuperSimError: no reply came, or none that can be read; with the verdict on the request
@@ -85,7 +85,7 @@ class Transport:
                 body = _unpack(request, body)
             if body is None:
                 raise _unreadable(request, f"the reply is larger than {MOST_BYTES >> 20} MB")
-            return replies.Reply(request, reply.status, reply.headers, body)
+            return Reply(request, reply.status, reply.headers, body)
         # Outside of the except clause, so that it is not chained: aiohttp's errors hold the Authorization header.
         raise failure
 
@@ -137,7 +137,7 @@ def _timeout(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=seconds, sock_connect=0.9 * seconds)
 
 
-def _judge(request: httpx.Request, error: Exception, redact: replies.Redact) -> SuperSimError:
+def _judge(request: httpx.Request, error: Exception, redact: Redact) -> SuperSimError:
     """Say what a failure of the transport tells about the request."""
     what = describe(request)
     said = quoted(redact(str(error)))  # it may quote the reply

@@ -12,7 +12,8 @@ from typing import ClassVar
 from typing_extensions import override
 
 from airflow_provider_supersim.api.auth import Auth, BasicAuth, ClientCredentialsAuth
-from airflow_provider_supersim.api.replies import Reply, error_field
+from airflow_provider_supersim.api.judging import error_field
+from airflow_provider_supersim.api.reply import Reply
 from airflow_provider_supersim.api.requests import FLEETS, IP_COMMANDS, SIMS
 
 

@@ -15,7 +15,8 @@ from airflow_provider_supersim.api.errors import (
     TooManyRequestsError,
     Verdict,
 )
-from airflow_provider_supersim.api.replies import Reply, failure
+from airflow_provider_supersim.api.judging import failure
+from airflow_provider_supersim.api.reply import Reply
 
 NOW = "Mon, 23 Nov 2026 00:00:00 GMT"
 LONG = 20 * "9"  # digits that no clock shows

@@ -11,7 +11,8 @@ import pytest
 
 from airflow_provider_supersim.api.errors import UnreadableReplyError, Verdict
 from airflow_provider_supersim.api.models import Direction, Fleet, IpCommand, PayloadType, Sim, SimStatus, Status
-from airflow_provider_supersim.api.replies import Reply, read_one, read_page
+from airflow_provider_supersim.api.reading import read_one, read_page
+from airflow_provider_supersim.api.reply import Reply
 
 #: The reference's own example of a reply (its page on POST /v1/IpCommands).
 EXAMPLE = """{

@@ -20,7 +20,8 @@ from airflow_provider_supersim.api.errors import (
     UnreadableReplyError,
     Verdict,
 )
-from airflow_provider_supersim.api.replies import Reply
+from airflow_provider_supersim.api.reading import Token
+from airflow_provider_supersim.api.reply import Reply
 
 pytestmark = pytest.mark.anyio
 
@@ -291,7 +292,7 @@ async def test_the_token_before_is_hidden_too_for_a_late_reply_may_echo_it(kore)
 
 async def test_no_secret_is_in_a_repr(kore):
     await kore.header(TokenEndpoint())
-    token = auth_module.replies.Token(access_token="token-1", expires_in=60)
+    token = Token(access_token="token-1", expires_in=60)
     for value in (kore, BasicAuth("AC1", SECRET), token):
         text = repr(value) + str(value) + "".join(map(str, getattr(value, "__rich_repr__", tuple)()))
         assert SECRET not in text

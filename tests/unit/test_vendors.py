@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from airflow_provider_supersim.api.replies import Reply
+from airflow_provider_supersim.api.reply import Reply
 from airflow_provider_supersim.api.requests import FLEETS, IP_COMMANDS, SIMS
 from airflow_provider_supersim.api.vendors import VENDORS
 from airflow_provider_supersim.hooks.connection_form import EXTRA_FIELDS
