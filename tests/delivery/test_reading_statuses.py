@@ -27,11 +27,10 @@ def execute(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def run(**arguments: Any) -> dict[str, Any]:
         operator = SuperSimRolloutOperator(
             task_id="roll_out",
-            targets=[target.sim for target in devices(COUNT)],
             payload="apn=iot.example",
             device_port=5683,
             ledger_path=str(tmp_path),
-            **{"poll_interval": 0.1, **arguments},
+            **{"targets": [target.sim for target in devices(COUNT)], "poll_interval": 0.1, **arguments},
         )
         return operator.execute({"ti": ti})
 
@@ -65,3 +64,28 @@ def test_a_wait_ends_when_the_credentials_are_refused_for_the_first_time(simulat
         execute(wave_timeout=600)
 
     assert simulator.fired()[0]["fired"] == 1
+
+
+@pytest.mark.parametrize("number", [1, 8])
+def test_devices_whose_commands_may_not_be_read_are_named_as_people_name_them(
+    simulator: Simulator, execute, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    simulator.settings(settle=3600)
+    ships = [f"ship-{one:02d}" for one in range(20)]
+    simulator.seed(fleets=[{"unique_name": "ships"}], sims=[{"unique_name": name, "fleet": "ships"} for name in ships])
+    simulator.faults(
+        {"kind": "error_before", "status": 403, "count": number, "method": "GET", "path": "/v1/IpCommands/"},
+        {"kind": "list_lag", "seconds": 7200, "path": "/v1/IpCommands"},  # so that each is read by itself
+    )
+
+    execute(targets=None, fleet="ships", wave_timeout=0, max_failure_ratio=1)
+
+    (line,) = [record.getMessage() for record in caplog.records if record.getMessage().endswith("[status-refused]")]
+    names = {one["sid"]: one["sim_name"] for one in simulator.commands()}
+    recent = simulator.requests()["recent"]
+    refused = {names[one["path"].rpartition("/")[2]] for one in recent if one["status"] == 403}
+    named = {name for name in ships if name in line}
+    assert named <= refused
+    assert (len(refused), len(named)) == (number, min(number, 5))
+    assert line.index(min(named)) < 90 < line.index("HG")  # what the log view shows of a line
+    assert ("3 more" in line) == (number == 8)

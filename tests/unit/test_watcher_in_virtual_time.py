@@ -295,13 +295,15 @@ async def test_a_command_that_the_api_refuses_to_show_ends_its_own_wait_alone(st
     assert all([(await other).settled for other in others])
 
 
-async def test_a_look_goes_on_without_the_command_that_the_api_refuses_to_show(caplog):
-    api, read = Api([f"HG{number}" for number in range(3, 90)]), []
+async def test_a_look_goes_on_without_the_command_that_the_api_refuses_to_show():
+    api, read, refused = Api([f"HG{number}" for number in range(3, 90)]), [], {}
     api.refusals["HG2"] = refusal(403)
-    await Watcher(api).look(["HG2", *api.sids], pause=5, timeout=60, on_read=read.append)
+    await Watcher(api).look(
+        ["HG2", *api.sids], pause=5, timeout=60, on_read=read.append, on_refused=refused.__setitem__
+    )
 
     assert sorted(command.sid for command in read) == sorted(api.sids)
-    assert [record.message[:3] for record in caplog.records if record.message.endswith("[status-refused]")] == ["HG2"]
+    assert refused == {"HG2": api.refusals["HG2"]}
 
 
 async def test_whoever_waits_for_many_asks_again_for_the_one_that_is_refused_and_not_without_a_pause():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Mapping
+from itertools import islice
 
 import anyio
 
@@ -13,6 +16,9 @@ from airflow_provider_supersim.delivery.once.last_save import save_last
 from airflow_provider_supersim.delivery.once.ledger import Ledger
 from airflow_provider_supersim.delivery.state.positions import Positions
 from airflow_provider_supersim.delivery.waiting.watcher import Watcher
+from airflow_provider_supersim.words import count
+
+log = logging.getLogger(__name__)
 
 #: Maximum number of commands that are waited for by name: their sids travel through Airflow's database. A wave ends if
 #: all have a final status, so it is enough to wait for the newest, which get theirs last. Then all are looked at.
@@ -22,6 +28,8 @@ WAITED_FOR = 5_000
 LOOKED_AT = 100_000
 #: Seconds for the last look when an error has ended the try. The API may be what fails.
 LAST_LOOK = 60.0
+#: Maximum number of devices that a log line names.
+NAMED = 5
 
 
 class Statuses:
@@ -52,14 +60,19 @@ class Statuses:
             # The list may lag and lack the newest, so these are asked for by name; it has just shown the others.
             sids = await devices.open_sids(LOOKED_AT)
         if sids:
-            # Each one must be read, so that a gate judges by what is true now.
-            await self._watcher.look(
-                sids,
-                pause=self._poll_interval,
-                timeout=max(0.0, until - time.time()),
-                on_read=self._ledger.settle,
-                on_gone=self._ledger.forget,
-            )
+            refused: dict[str, Exception] = {}
+            try:
+                # Each one must be read, so that a gate judges by what is true now.
+                await self._watcher.look(
+                    sids,
+                    pause=self._poll_interval,
+                    timeout=max(0.0, until - time.time()),
+                    on_read=self._ledger.settle,
+                    on_gone=self._ledger.forget,
+                    on_refused=refused.__setitem__,
+                )
+            finally:
+                self._say_refused(refused)
         await self._ledger.save_changed()
 
     async def last_look(self, devices: Positions, *, after: BaseException) -> None:
@@ -71,6 +84,22 @@ class Statuses:
             if sids := await devices.open_sids(LOOKED_AT):
                 await self._watcher.wait(sids, interval=1, timeout=0, on_read=self._ledger.settle)
         await save_last(self._ledger, after=after)
+
+    def _say_refused(self, refused: Mapping[str, Exception]) -> None:
+        """Say which devices have no status because the API refuses to show their commands.
+
+        :param refused: the refusal of each, by the command's sid
+        """
+        if not refused:
+            return
+        names = ", ".join(self._ledger.working_set.label(sid) for sid in islice(refused, NAMED))
+        log.warning(
+            "%s: no status, because the API refuses to show the command: %s%s. %s [status-refused]",
+            count(len(refused), "device"),
+            names,
+            f" and {len(refused) - NAMED:,} more" if len(refused) > NAMED else "",
+            next(iter(refused.values())),
+        )
 
     async def _read_list(self) -> None:
         """Tell the ledger of each of its commands that the API's list shows, page by page."""

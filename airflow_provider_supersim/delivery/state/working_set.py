@@ -47,6 +47,7 @@ _DEVICE = "device.sim, text, payload_type, device_port, device.sim_sid, name, ti
 _ENTRY = "sim, chunk, content, status, attempt, clears, sid, sim_sid, sent_at, settled_at, error, earlier"
 _ENTRY_OF_SIM = f"SELECT {_ENTRY} FROM entry WHERE sim = ?"  # noqa: S608  # all ours, as are the next two
 _OPEN_ENTRY = f"SELECT {_ENTRY} FROM entry WHERE open AND sid = ?"  # noqa: S608
+_LABEL_OF_SID = "SELECT coalesce(name, entry.sim) FROM entry LEFT JOIN device USING (sim) WHERE sid = ?"
 _HAS_SID = "SELECT EXISTS (SELECT 1 FROM entry WHERE sid = :sid) OR EXISTS (SELECT 1 FROM earlier_sid WHERE sid = :sid)"
 _ENTRIES_OF_CHUNK = f"SELECT {_ENTRY} FROM entry WHERE chunk = ?"  # noqa: S608
 
@@ -208,6 +209,11 @@ class WorkingSet:
         """Return the entry with this command; ``None`` if its status is final."""
         self._write_moved()
         return _entry(self._base.execute(_OPEN_ENTRY, (sid,)).fetchone())
+
+    def label(self, sid: str) -> str:
+        """Return what people call the device with this command. It reads the whole table: ask for few."""
+        self._write_moved()
+        return str(self._base.execute(_LABEL_OF_SID, (sid,)).fetchone()[0])
 
     def has_sid(self, sid: str) -> bool:
         """Return whether any entry has this sid, also of an earlier attempt."""

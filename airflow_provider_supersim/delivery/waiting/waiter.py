@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TypeVar
 
 from airflow_provider_supersim.api.errors import AuthenticationError, BadInputError, NotFoundError, SuperSimError
@@ -14,14 +14,13 @@ from airflow_provider_supersim.api.models import IpCommand
 from airflow_provider_supersim.delivery.waiting.status_reader import HOPELESS
 from airflow_provider_supersim.delivery.waiting.waited import Waited
 
-log = logging.getLogger(__name__)
-
 #: What can be a sid. One that is well formed is not needed: what else the API gives out must be readable too.
 _SID = re.compile(r"[0-9A-Za-z]+")
 
 T = TypeVar("T")
 OnRead = Callable[[IpCommand], None]
 OnGone = Callable[[str], None]
+OnRefused = Callable[[str, SuperSimError | BadInputError], None]
 
 
 class Waiter:
@@ -38,12 +37,14 @@ class Waiter:
         on_read: OnRead | None,
         on_gone: OnGone | None,
         *,
+        on_refused: OnRefused | None = None,
         once: bool = False,
     ) -> None:
         self.open = set(sids)
         self.read: dict[str, IpCommand] = {}
         self.on_read = on_read
         self.on_gone = on_gone
+        self.on_refused = on_refused
         self.interval = interval
         self.deadline = deadline
         self.once = once
@@ -75,7 +76,8 @@ class Waiter:
         if not self.on_read or len(self._refused) >= HOPELESS:  # one of many is given up alone, but not all of them
             self.end(error)
         elif self.once:
-            log.warning("%s has no status: the API refuses to show it. %s [status-refused]", sid, error)
+            if self.on_refused:
+                self._tell(partial(self.on_refused, sid), error)
             return self._close(sid)
         return False
 

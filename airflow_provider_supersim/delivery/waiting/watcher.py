@@ -26,7 +26,15 @@ from airflow_provider_supersim.api.models import IpCommand, Status
 from airflow_provider_supersim.api.requests import IP_COMMANDS
 from airflow_provider_supersim.delivery.waiting.status_reader import StatusReader
 from airflow_provider_supersim.delivery.waiting.waited import Waited
-from airflow_provider_supersim.delivery.waiting.waiter import OnGone, OnRead, Waiter, check_seconds, check_sid, now
+from airflow_provider_supersim.delivery.waiting.waiter import (
+    OnGone,
+    OnRead,
+    OnRefused,
+    Waiter,
+    check_seconds,
+    check_sid,
+    now,
+)
 from airflow_provider_supersim.words import duration
 
 log = logging.getLogger(__name__)
@@ -107,7 +115,14 @@ class Watcher:
             self._remove(waiter)
 
     async def look(
-        self, sids: Iterable[str], *, pause: float, timeout: float, on_read: OnRead, on_gone: OnGone | None = None
+        self,
+        sids: Iterable[str],
+        *,
+        pause: float,
+        timeout: float,
+        on_read: OnRead,
+        on_gone: OnGone | None = None,
+        on_refused: OnRefused | None = None,
     ) -> None:
         """Read the status of each command once, and come back when all were read, or are gone.
 
@@ -116,10 +131,11 @@ class Watcher:
             most :data:`BUSY` seconds while the API asks for pauses
         :param on_read: called with each command as it is read
         :param on_gone: called with the sid of each command that the API has no more
+        :param on_refused: called with the sid of each command that the API refuses to show, and with the refusal
         :raises StatusesUnreadableError: a command could not be read in this time, or the budget for failed rounds is
             spent
         """
-        waiter = Waiter(sids, pause, math.inf, on_read, on_gone, once=True)
+        waiter = Waiter(sids, pause, math.inf, on_read, on_gone, on_refused=on_refused, once=True)
         if not waiter.open:
             return
         deadline = now() + timeout
