@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from jinja2 import Environment
-from jinja2.nativetypes import NativeEnvironment
+from jinja2 import Environment, Template, pass_context
+from jinja2.nativetypes import NativeEnvironment, NativeTemplate
 
 from airflow_provider_supersim.api.errors import BadInputError
 from airflow_provider_supersim.delivery.targets.payload_template import Data, PayloadTemplate, read_file
@@ -76,8 +76,12 @@ def with_pushed(content: Any, resolve: Callable[[Any], Any]) -> Any:
 
 
 def _without_none(name: str, content: Any, environment: Environment, render: Callable[[Environment], T]) -> T:
-    # With native objects, a None stays one, and is checked as such.
-    strict = environment if isinstance(environment, NativeEnvironment) else environment.overlay(finalize=not_none)
+    strict: Environment
+    if isinstance(environment, NativeEnvironment):
+        strict = environment.overlay(finalize=environment.finalize or _unchanged)
+        strict.template_class = _TextWithoutNone
+    else:
+        strict = environment.overlay(finalize=not_none)
     try:
         return render(strict)
     except NoneValueError:
@@ -85,6 +89,35 @@ def _without_none(name: str, content: Any, environment: Environment, render: Cal
             f"Nothing was sent: {name} has an expression that gives None, such as an XCom that is not there. Correct "
             f"what should give it, or write | default('…', true). It is {str(content)[:SHOWN]!r}"
         ) from None
+
+
+class _TextWithoutNone(NativeTemplate):
+    """With native objects, a ``None`` that is all stays one, and is checked as such. It is no part of a text."""
+
+    @classmethod
+    def _from_namespace(cls, *args: Any, **kwargs: Any) -> Template:
+        template = super()._from_namespace(*args, **kwargs)
+        render = template.root_render_func
+        template.root_render_func = lambda context: _none_alone(render(context))
+        return template
+
+
+def _none_alone(parts: Iterator[Any]) -> Iterator[Any]:
+    """Pass the parts of a template on.
+
+    :raises NoneValueError: one of several is ``None``
+    """
+    has_none = False
+    for number, part in enumerate(parts):
+        has_none = has_none or part is None
+        if has_none and number:
+            raise NoneValueError
+        yield part
+
+
+@pass_context  # without it, Jinja would join constants to a text before anybody sees a None among them
+def _unchanged(_context: Any, value: Any) -> Any:
+    return value
 
 
 def _resolved(value: Any, resolve: Callable[[Any], Any]) -> Any:

@@ -167,3 +167,28 @@ def test_a_none_in_another_field_is_an_error_that_names_it_before_anything_is_se
     )
     assert {words[words.rindex("[") :] for words in first.values()} == {"[bad-argument]"}
     assert world.commands() == []
+
+
+def test_with_native_objects_a_none_is_no_part_of_a_text_and_may_be_a_whole_value(world, new_dag, play, tmp_path):
+    nothing = "{{ ti.xcom_pull(task_ids='none_such') }}"
+    with new_dag(render_template_as_native_obj=True, default_args={"retries": 1}) as dag:
+        send("payload", "x{{ none }}", sim="device-0001")
+        send("callback_url", "x", sim="device-0001", callback_url="https://example.com/{{ none }}")
+        send("sim", "x", sim=f"{nothing}{nothing}")
+        roll_out("targets_path", "x", targets=None, targets_path=f"{tmp_path}/{nothing}.csv")
+        roll_out("report_path", "x", targets=["device-0001"], report_path=f"{tmp_path}/{nothing}.csv")
+        roll_out("ledger_path", "x", targets=["device-0001"], ledger_path=f"{tmp_path}/{nothing}")
+        roll_out("targets", "x", targets=["device-0001", {"sim": f"device-{nothing}"}])
+        roll_out("window", "x", targets=["device-0001"], window={"start": "01:00", "end": f"{nothing}:00"})
+        SuperSimIpCommandSensor(task_id="ip_command_sid", ip_command_sid=["HG" + 32 * "0", f"HG{nothing}"])
+        send("whole", "x", sim="device-0002", callback_url=nothing, device_port="{{ 4000 + 1 }}")
+    ended = play(dag).tasks
+    whole = ended.pop("whole")
+    assert {name: (one.state, one.tries) for name, one in ended.items()} == dict.fromkeys(ended, ("failed", 1))
+    first = {name: one.errors[0].splitlines()[0] for name, one in ended.items()}
+    assert {name: (name in words[:60], "gives None" in words) for name, words in first.items()} == dict.fromkeys(
+        ended, (True, True)
+    )
+    assert {words[words.rindex("[") :] for words in first.values()} == {"[bad-argument]"}
+    assert (whole.state, whole.xcom["return_value"]["device_port"]) == ("success", 4001)
+    assert [one["sim_name"] for one in world.commands()] == ["device-0002"]
