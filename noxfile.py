@@ -26,6 +26,7 @@ AIRFLOWS = {
 PAIRS = [(python, airflow) for airflow, pythons in AIRFLOWS.items() for python in pythons]
 TESTS = (
     "tests/airflow",
+    "tests/browser/test_the_connection_form.py",
     "tests/delivery/test_ledger_stores.py",
     "tests/simulator/test_hook.py",
     "tests/simulator/test_hook_test_connection.py",
