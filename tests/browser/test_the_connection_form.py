@@ -46,7 +46,8 @@ def test_the_form_says_what_to_fill_in(connections, picture):
             expect(form.field(name)).to_have_attribute("placeholder", placeholders[name])
     if airflow_is("3.2"):
         expect(form.whole.get_by_text("From host or login", exact=True)).to_be_visible()
-    expect(form.whole.get_by_text("null", exact=True)).to_have_count(0)
+    # Before 3.2, the editor of the whole extra, which is folded up, has null for each field that is empty.
+    expect(form.whole.get_by_text("null", exact=True).filter(visible=True)).to_have_count(0)
 
 
 @pytest.mark.parametrize("vendor", VENDORS)

@@ -3,13 +3,16 @@
 What does not say ``deferrable`` follows the configuration, where ``default_deferrable`` is on.
 """
 
+import logging
 import os
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task
 
+from airflow_provider_supersim.hooks.supersim import SuperSimHook
 from airflow_provider_supersim.operators.ip_command import SuperSimIpCommandOperator
 from airflow_provider_supersim.operators.rollout import SuperSimRolloutOperator
 from airflow_provider_supersim.sensors.ip_command import SuperSimIpCommandSensor
@@ -89,3 +92,23 @@ with dag("terminated"):
         max_rate=3,
         deferrable=False,
     )
+
+with dag("busy"):
+    SuperSimIpCommandOperator(
+        task_id="send", sim="busy-1", payload="x", device_port=PORT, deferrable=False, poll_interval=0.5
+    )
+
+with dag("blabbing"):
+
+    @task
+    def blab(conn_id: str) -> None:
+        """Say in each way what nobody must know."""
+        with closing(SuperSimHook(conn_id)) as hook:
+            header = hook.run(lambda client: client._auth.header(client._transport.send))
+            secret = hook.account.password
+        logging.getLogger(__name__).info("blabbed: %s %s :blabbed", header, secret)
+        print(f"blabbed: {header} {secret} :blabbed")  # noqa: T201
+        raise ValueError(f"blabbed: {header} {secret} :blabbed")
+
+    blab.override(task_id="twilio")("supersim_default")
+    blab.override(task_id="kore")("supersim_kore")
