@@ -185,9 +185,11 @@ class Concurrency:
                 self.in_vain += 1
             self._fell += 1
             self._fell_full = under_way + 1 >= self.limit
-            alone = request.was_alone(under_way + 1, at_work)
-            # Alone it knows how many fit. With others there, only giving up a part makes room for them.
-            self._fall(self._exact, min(self._exact, at_work - 1) if alone and at_work else self._exact * KEPT, now)
+            limit = self._exact * KEPT
+            if at_work is not None and request.was_alone(under_way + 1, at_work):
+                # Alone it knows how many fit. With others there, only giving up a part makes room for them.
+                limit = min(self._exact, max(limit, at_work - 1))
+            self._fall(self._exact, limit, now)
         elif self._fell_full and under_way < self._peak:
             # One of many that left together: those that are under way still are what the API serves.
             self._fall(max(1.0, under_way), min(self._exact, max(1.0, under_way)), now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from crowd import SAMPLE, Account, Process
 
-from airflow_provider_supersim.api.concurrency import BEGINS, Ceiling, Concurrency, Started
+from airflow_provider_supersim.api.concurrency import BEGINS, KEPT, Ceiling, Concurrency, Started
 
 counts = pytest.mark.parametrize("counts", [True, False], ids=["counted", "not-counted"])
 
@@ -193,6 +193,13 @@ def test_of_many_that_left_together_those_that_were_not_refused_are_the_limit():
     for number, request in enumerate(requests[:83]):
         refuse(concurrency, request, still_under_way=99 - number)
     assert concurrency.limit == 17
+
+
+def test_a_refusal_of_a_request_that_was_alone_is_one_fall():
+    """What refused it was not a limit of requests at once."""
+    concurrency = Concurrency(100)
+    concurrency.refused(start(concurrency, under_way=1), 0.1, 0, 1)
+    assert concurrency.limit == int(BEGINS * KEPT)
 
 
 def test_a_burst_of_refusals_near_the_limit_is_one_fall():
