@@ -92,7 +92,10 @@ def _without_none(name: str, content: Any, environment: Environment, render: Cal
 
 
 class _TextWithoutNone(NativeTemplate):
-    """With native objects, a ``None`` that is all stays one, and is checked as such. It is no part of a text."""
+    """A template with native objects that refuses a ``None`` inside a text.
+
+    If the whole value is ``None``, it is passed on, and the argument's own check decides.
+    """
 
     @classmethod
     def _from_namespace(cls, *args: Any, **kwargs: Any) -> Template:

@@ -13,8 +13,9 @@ import anyio
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import NotFoundError
 from airflow_provider_supersim.delivery.waiting import watcher
+from airflow_provider_supersim.delivery.waiting.shared import watcher_of
 from airflow_provider_supersim.delivery.waiting.waited import Waited
-from airflow_provider_supersim.delivery.waiting.watcher import GRACE, Watcher, watcher_of
+from airflow_provider_supersim.delivery.waiting.watcher import GRACE, Watcher
 from airflow_provider_supersim.runs.sentences import failed_commands
 from airflow_provider_supersim.triggers.ip_command import NOT_BEFORE, SuperSimIpCommandTrigger
 

@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_supersim.delivery.waiting.shared import watcher_of
 from airflow_provider_supersim.delivery.waiting.waited import Waited
-from airflow_provider_supersim.delivery.waiting.watcher import watcher_of
 from airflow_provider_supersim.hooks.connection import Account
 from airflow_provider_supersim.hooks.supersim import SuperSimHook
 

@@ -14,7 +14,8 @@ from clients import COMMANDS, account_of, client_of
 
 from airflow_provider_supersim.delivery.waiting import status_reader as reading
 from airflow_provider_supersim.delivery.waiting import watcher as watch
-from airflow_provider_supersim.delivery.waiting.watcher import Watcher, watcher_of
+from airflow_provider_supersim.delivery.waiting.shared import watcher_of
+from airflow_provider_supersim.delivery.waiting.watcher import Watcher
 
 pytestmark = pytest.mark.anyio
 

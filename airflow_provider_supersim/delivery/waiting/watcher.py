@@ -10,8 +10,7 @@ import logging
 import math
 import random
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from collections.abc import Callable, Iterable
 
 from airflow_provider_supersim.api.client import AsyncSuperSimClient
 from airflow_provider_supersim.api.errors import (
@@ -55,7 +54,7 @@ KNOWN_STATUSES = frozenset(Status)
 
 
 class Watcher:
-    """Polls for all waiters of one account on one event loop. Get it with :func:`watcher_of`.
+    """Polls for all waiters of one account on one event loop. Get it from :mod:`.shared`.
 
     :param open_client: makes the client; called when the first waiter comes, again after the last has left
     """
@@ -300,20 +299,3 @@ def grace(timeout: float) -> float:
 def _no_reply() -> SuperSimError:
     words = f"no status could be read for {duration(GRACE)}"
     return NoReplyError(words, request=f"GET {IP_COMMANDS}", verdict=Verdict.TRY_AGAIN)
-
-
-#: By event loop and account. A watcher lives as long as something holds it, as all who wait do.
-_WATCHERS: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Hashable, Watcher]] = WeakKeyDictionary()
-
-
-def watcher_of(account: Hashable, open_client: Callable[[], AsyncSuperSimClient]) -> Watcher:
-    """Return the watcher that all who wait for this account on this event loop share.
-
-    :param account: equal for those that may share
-    :param open_client: makes the client, which must not retry: the watcher itself counts failures and tries again
-    """
-    watchers = _WATCHERS.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
-    watcher = watchers.get(account)
-    if watcher is None:
-        watcher = watchers[account] = Watcher(open_client)
-    return watcher
